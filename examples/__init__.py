@@ -1,0 +1,1 @@
+"""Programs that show the library on a real small model."""

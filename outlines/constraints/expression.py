@@ -1,0 +1,496 @@
+"""The regular algebra: hash-consed expressions that denote regular languages of byte strings.
+
+An expression is built by the functions below, which simplify as they build, so that equal-looking languages are one
+object (`is` compares them). Its automaton is never built as a whole: `Expression.step(byte)` gives the derivative,
+the expression of what may follow after one byte (Brzozowski 1964), computed once for each class of bytes that the
+expression treats alike (Owens, Reppy, Turon 2009, section 4.2). Counts are part of a node and never unrolled.
+
+Nodes live as long as somebody holds them: interning is by weak reference.
+"""
+
+from __future__ import annotations
+
+import threading
+import weakref
+from collections.abc import Iterable, Iterator
+
+from outlines.exceptions import LimitError
+
+__all__ = [
+    "ANY_BYTE",
+    "EMPTY",
+    "EPSILON",
+    "EVERYTHING",
+    "Expression",
+    "byte_class",
+    "byte_range",
+    "complement",
+    "concat",
+    "intersection",
+    "is_empty",
+    "literal",
+    "matches",
+    "optional",
+    "repeat",
+    "star",
+    "union",
+]
+
+ALL_BYTES = (1 << 256) - 1
+
+#: Derivatives that one question about emptiness may look at before it gives up with a LimitError.
+EXPLORED_EXPRESSIONS = 20_000
+
+_EMPTY, _EPSILON, _CLASS, _LITERAL, _CONCAT, _UNION, _INTERSECTION, _COMPLEMENT, _REPEAT = range(9)
+
+
+class Expression:
+    """A regular language of byte strings.
+
+    Attributes
+    ----------
+    nullable : bool
+        Whether the language contains the empty string.
+    """
+
+    __slots__ = ("kind", "parts", "nullable", "positive", "serial", "_targets", "_class_of", "_is_empty", "__weakref__")
+
+    kind: int
+    parts: tuple
+    nullable: bool
+    positive: bool  # no intersection or complement inside: then only EMPTY itself is empty
+    serial: int  # order of creation, so that sets of parts have one order
+    _targets: tuple[Expression, ...] | None
+    _class_of: bytes
+    _is_empty: bool | None
+
+    def step(self, byte: int) -> Expression:
+        """Give the derivative: the language of what may follow after `byte`; EMPTY where nothing can."""
+        targets = self._targets
+        if targets is None:
+            targets = _derive_all(self)
+        return targets[self._class_of[byte]]
+
+    def transitions(self) -> tuple[bytes, tuple[Expression, ...]]:
+        """Give all derivatives at once: a table byte -> class [256], and the derivative of each class."""
+        targets = self._targets
+        if targets is None:
+            targets = _derive_all(self)
+        return self._class_of, targets
+
+    def first_bytes(self) -> int:
+        """Give the class of bytes with which some string of the language begins."""
+        class_of, targets = self.transitions()
+        live = [target is not EMPTY for target in targets]
+        return sum(1 << byte for byte in range(256) if live[class_of[byte]])
+
+    def __repr__(self) -> str:
+        return f"<Expression {_show(self, 4)}>"
+
+
+_table: weakref.WeakValueDictionary[tuple, Expression] = weakref.WeakValueDictionary()
+_lock = threading.Lock()
+_num_created = 0
+
+
+def _node(kind: int, parts: tuple, nullable: bool, positive: bool) -> Expression:
+    key = (kind, parts)
+    found = _table.get(key)
+    if found is not None:
+        return found
+    global _num_created
+    with _lock:
+        found = _table.get(key)
+        if found is not None:
+            return found
+        node = Expression()
+        node.kind = kind
+        node.parts = parts
+        node.nullable = nullable
+        node.positive = positive
+        node._targets = None
+        node._class_of = b""
+        node._is_empty = None
+        node.serial = _num_created = _num_created + 1
+        _table[key] = node
+        return node
+
+
+EMPTY = _node(_EMPTY, (), False, True)
+EPSILON = _node(_EPSILON, (), True, True)
+EVERYTHING = _node(_COMPLEMENT, (EMPTY,), True, True)
+
+
+def byte_class(mask: int) -> Expression:
+    """Give the strings of one byte out of a set; bit `b` of the 256-bit `mask` stands for byte `b`."""
+    return _node(_CLASS, (mask,), False, True) if mask else EMPTY
+
+
+def byte_range(low: int, high: int) -> Expression:
+    """Give the strings of one byte from `low` to `high`, both included."""
+    return byte_class((1 << (high + 1)) - (1 << low))
+
+
+ANY_BYTE = byte_class(ALL_BYTES)
+
+
+def literal(text: bytes) -> Expression:
+    """Give the language of one string. Derivatives share its bytes, so a long one costs no copies."""
+    return _literal(text, 0)
+
+
+def _literal(text: bytes, offset: int) -> Expression:
+    left = len(text) - offset
+    if left == 0:
+        return EPSILON
+    if left == 1:
+        return byte_class(1 << text[offset])
+    return _node(_LITERAL, (text, offset), False, True)
+
+
+def concat(*expressions: Expression) -> Expression:
+    """Give the strings that are one of each language, in order."""
+    result = EPSILON
+    for left in reversed(expressions):
+        result = _concat(left, result)
+    return result
+
+
+def _concat(left: Expression, right: Expression) -> Expression:
+    if left is EMPTY or right is EMPTY:
+        return EMPTY
+    if left is EPSILON:
+        return right
+    if right is EPSILON:
+        return left
+    spine = []
+    while left.kind == _CONCAT:  # keep the list right-nested: its spine is walked in loops, not by recursion
+        spine.append(left.parts[0])
+        left = left.parts[1]
+    spine.append(left)
+    for part in reversed(spine):
+        if part.kind == _REPEAT and right.kind == _REPEAT and part.parts[0] is right.parts[0]:
+            right = _add_counts(part, right)
+        elif part.kind == _REPEAT and right.kind == _CONCAT and (
+            right.parts[0].kind == _REPEAT and right.parts[0].parts[0] is part.parts[0]
+        ):
+            right = _concat(_add_counts(part, right.parts[0]), right.parts[1])
+        else:
+            right = _node(
+                _CONCAT, (part, right), part.nullable and right.nullable, part.positive and right.positive
+            )
+    return right
+
+
+def _add_counts(left: Expression, right: Expression) -> Expression:
+    body, low, high = left.parts
+    _, low2, high2 = right.parts
+    return repeat(body, low + low2, None if high is None or high2 is None else high + high2)
+
+
+def union(*expressions: Expression) -> Expression:
+    """Give the strings of any of the languages."""
+    return _union(expressions)
+
+
+def _union(expressions: Iterable[Expression]) -> Expression:
+    parts: set[Expression] = set()
+    byte_mask = 0
+    stack = list(expressions)
+    while stack:
+        part = stack.pop()
+        if part is EVERYTHING:
+            return part
+        if part.kind == _UNION:
+            stack.extend(part.parts)
+        elif part.kind == _CLASS:
+            byte_mask |= part.parts[0]
+        elif part is not EMPTY:
+            parts.add(part)
+    if byte_mask:
+        parts.add(byte_class(byte_mask))
+    if len(parts) > 1:
+        parts = _merge_classes(parts)
+    if EPSILON in parts and any(part.nullable for part in parts if part is not EPSILON):
+        parts.discard(EPSILON)
+    if len(parts) > 1 and any(part.kind == _COMPLEMENT and part.parts[0] in parts for part in parts):
+        return EVERYTHING
+    if not parts:
+        return EMPTY
+    if len(parts) == 1:
+        return parts.pop()
+    ordered = tuple(sorted(parts, key=_serial))
+    return _node(_UNION, ordered, any(p.nullable for p in ordered), all(p.positive for p in ordered))
+
+
+def _serial(expression: Expression) -> int:
+    return expression.serial
+
+
+def _merge_classes(parts: set[Expression]) -> set[Expression]:
+    """Join `[a]x | [b]x` to `[ab]x`: UTF-8 and escapes are full of them, and the states would multiply."""
+    by_rest: dict[Expression, list[Expression]] = {}
+    for part in parts:
+        if part.kind == _CONCAT and part.parts[0].kind == _CLASS:
+            by_rest.setdefault(part.parts[1], []).append(part)
+    for rest, group in by_rest.items():
+        if len(group) > 1:
+            parts.difference_update(group)
+            mask = 0
+            for part in group:
+                mask |= part.parts[0].parts[0]
+            parts.add(_concat(byte_class(mask), rest))
+    return parts
+
+
+def intersection(*expressions: Expression) -> Expression:
+    """Give the strings that are in all of the languages."""
+    parts: set[Expression] = set()
+    byte_mask = None
+    stack = list(expressions)
+    while stack:
+        part = stack.pop()
+        if part is EMPTY:
+            return EMPTY
+        if part.kind == _INTERSECTION:
+            stack.extend(part.parts)
+        elif part.kind == _CLASS:
+            byte_mask = part.parts[0] if byte_mask is None else byte_mask & part.parts[0]
+        elif part is not EVERYTHING:
+            parts.add(part)
+    if byte_mask is not None:
+        parts.add(byte_class(byte_mask))
+        if byte_mask == 0:
+            return EMPTY
+    if EPSILON in parts:
+        return EPSILON if all(part.nullable for part in parts) else EMPTY
+    if any(part.kind == _COMPLEMENT and part.parts[0] in parts for part in parts):
+        return EMPTY
+    if not parts:
+        return EVERYTHING
+    if len(parts) == 1:
+        return parts.pop()
+    ordered = tuple(sorted(parts, key=_serial))
+    return _node(_INTERSECTION, ordered, all(p.nullable for p in ordered), False)
+
+
+def complement(expression: Expression) -> Expression:
+    """Give all byte strings that are not in the language."""
+    if expression.kind == _COMPLEMENT:
+        inner: Expression = expression.parts[0]
+        return inner
+    if expression is EMPTY:
+        return EVERYTHING
+    return _node(_COMPLEMENT, (expression,), not expression.nullable, False)
+
+
+def repeat(expression: Expression, low: int, high: int | None = None) -> Expression:
+    """Give `low` to `high` strings of the language, one after another; `high` None is without bound."""
+    if high is not None and high < low:
+        return EMPTY
+    if high == 0 or expression is EPSILON:
+        return EPSILON
+    if expression is EMPTY:
+        return EPSILON if low == 0 else EMPTY
+    if expression.nullable:
+        low = 0
+    if low == high == 1:
+        return expression
+    if high is None and low <= 1 and expression is ANY_BYTE:
+        return EVERYTHING if low == 0 else _concat(ANY_BYTE, EVERYTHING)
+    if expression is EVERYTHING:
+        return EVERYTHING
+    if expression.kind == _REPEAT and expression.parts[1] <= 1 and expression.parts[2] is None and high is None:
+        return repeat(expression.parts[0], min(low, expression.parts[1]), None)  # (x*)* and its kin
+    if expression.nullable and expression.kind == _UNION and EPSILON in expression.parts:
+        return repeat(_union(p for p in expression.parts if p is not EPSILON), 0, high)
+    return _node(_REPEAT, (expression, low, high), low == 0, expression.positive)
+
+
+def star(expression: Expression) -> Expression:
+    """Give any number of strings of the language, one after another."""
+    return repeat(expression, 0, None)
+
+
+def optional(expression: Expression) -> Expression:
+    """Give the language and the empty string."""
+    return union(expression, EPSILON)
+
+
+# Derivatives
+
+
+def _derive_all(expression: Expression) -> tuple[Expression, ...]:
+    """Compute the derivative of each class of bytes that the expression treats alike; keep it in the node."""
+    classes = [ALL_BYTES]
+    for mask in _leading_classes(expression):
+        split = []
+        for part in classes:
+            inside = part & mask
+            if inside == 0 or inside == part:
+                split.append(part)
+            else:
+                split.append(inside)
+                split.append(part ^ inside)
+        classes = split
+    classes.sort(key=int.bit_count, reverse=True)
+    class_of = bytearray(256)
+    index: dict[Expression, int] = {}
+    for part in classes:
+        target = _derive(expression, (part & -part).bit_length() - 1)
+        if not target.positive and is_empty(target):
+            target = EMPTY
+        number = index.setdefault(target, len(index))
+        if number:
+            while part:
+                lowest = part & -part
+                class_of[lowest.bit_length() - 1] = number
+                part ^= lowest
+    targets = tuple(index)
+    expression._class_of = bytes(class_of)
+    expression._targets = targets
+    return targets
+
+
+def _leading_classes(expression: Expression) -> set[int]:
+    """Collect the byte classes that a first byte is compared with anywhere in the expression."""
+    masks = set()
+    seen = set()
+    stack = [expression]
+    while stack:
+        node = stack.pop()
+        if node in seen:
+            continue
+        seen.add(node)
+        kind = node.kind
+        if kind == _CLASS:
+            masks.add(node.parts[0])
+        elif kind == _LITERAL:
+            masks.add(1 << node.parts[0][node.parts[1]])
+        elif kind == _CONCAT:
+            stack.append(node.parts[0])
+            if node.parts[0].nullable:
+                stack.append(node.parts[1])
+        elif kind == _REPEAT or kind == _COMPLEMENT:
+            stack.append(node.parts[0])
+        else:
+            stack.extend(node.parts)
+    return masks
+
+
+def _derive(expression: Expression, byte: int) -> Expression:
+    kind = expression.kind
+    if kind == _CLASS:
+        return EPSILON if expression.parts[0] >> byte & 1 else EMPTY
+    if kind == _LITERAL:
+        text, offset = expression.parts
+        return _literal(text, offset + 1) if text[offset] == byte else EMPTY
+    if kind == _CONCAT:
+        ways = []
+        while expression.kind == _CONCAT:  # along the spine as far as parts may be empty
+            left, right = expression.parts
+            ways.append(_concat(_derive(left, byte), right))
+            if not left.nullable:
+                return _union(ways)
+            expression = right
+        ways.append(_derive(expression, byte))
+        return _union(ways)
+    if kind == _UNION:
+        return _union([_derive(part, byte) for part in expression.parts])
+    if kind == _REPEAT:
+        body, low, high = expression.parts
+        rest = repeat(body, low - 1 if low else 0, None if high is None else high - 1)
+        return _concat(_derive(body, byte), rest)
+    if kind == _INTERSECTION:
+        return intersection(*[_derive(part, byte) for part in expression.parts])
+    if kind == _COMPLEMENT:
+        return complement(_derive(expression.parts[0], byte))
+    return EMPTY
+
+
+# Questions
+
+
+def is_empty(expression: Expression) -> bool:
+    """Tell whether no string is in the language.
+
+    Raises
+    ------
+    LimitError
+        If more than EXPLORED_EXPRESSIONS derivatives had to be looked at. Only expressions with an intersection or
+        complement are explored at all.
+    """
+    if expression.positive:
+        return expression is EMPTY
+    known = expression._is_empty
+    if known is not None:
+        return known
+    if expression.kind == _CONCAT:
+        left, right = expression.parts
+        expression._is_empty = is_empty(left) or is_empty(right)
+    elif expression.kind == _UNION:
+        expression._is_empty = all(is_empty(part) for part in expression.parts)
+    else:
+        expression._is_empty = _explore(expression)
+    return expression._is_empty
+
+
+def _explore(expression: Expression) -> bool:
+    """Look depth first for a nullable derivative; mark the way to it as not empty, or all that was seen as empty."""
+    parents: dict[Expression, Expression | None] = {expression: None}
+    stack = [expression]
+    while stack:
+        node = stack.pop()
+        if node.nullable or node._is_empty is False or (node.positive and node is not EMPTY):
+            way: Expression | None = node
+            while way is not None:
+                way._is_empty = False
+                way = parents[way]
+            return False
+        if node._is_empty:
+            continue
+        if len(parents) > EXPLORED_EXPRESSIONS:
+            raise LimitError(
+                "EXPLORED_EXPRESSIONS",
+                f"deciding whether a pattern can match needs more than {EXPLORED_EXPRESSIONS} derivatives; "
+                "make it simpler, or bound its counts lower",
+            )
+        for target in _raw_targets(node):
+            if target not in parents and target is not EMPTY:
+                parents[target] = node
+                stack.append(target)
+    for node in parents:
+        node._is_empty = True
+    return True
+
+
+def _raw_targets(node: Expression) -> Iterator[Expression]:
+    """Give the derivatives without asking first whether they are empty."""
+    if node._targets is not None:
+        yield from node._targets
+        return
+    classes = [ALL_BYTES]
+    for mask in _leading_classes(node):
+        classes = [half for part in classes for half in (part & mask, part & ~mask) if half]
+    for part in classes:
+        yield _derive(node, (part & -part).bit_length() - 1)
+
+
+def matches(expression: Expression, text: bytes) -> bool:
+    """Tell whether a string is in the language."""
+    for byte in text:
+        expression = expression.step(byte)
+        if expression is EMPTY:
+            return False
+    return expression.nullable
+
+
+def _show(expression: Expression, depth: int) -> str:
+    names = ("empty", "epsilon", "class", "literal", "concat", "union", "intersection", "complement", "repeat")
+    if depth == 0:
+        return "…"
+    shown = [
+        _show(p, depth - 1) if isinstance(p, Expression) else hex(p) if isinstance(p, int) else repr(p)
+        for p in expression.parts
+    ]
+    return f"{names[expression.kind]}({', '.join(shown)})" if shown else names[expression.kind]

@@ -1,0 +1,383 @@
+"""What a constraint is made of, as plain data: heads, and items that expand into sequences of them.
+
+A *symbol* is a head or an item. The automaton keeps a tail, a list of symbols still to come; when an item comes up it
+is expanded into its alternatives, each a sequence of symbols, and when a head comes up bytes are read along it.
+Symbols are compared by identity: whoever makes them gives the same object for the same meaning, so that states are
+found again. Expansion is lazy, so an item may be recursive.
+
+Heads:
+
+    Expression      a regular language (expression.py), ending wherever it is nullable
+    Literal         one string of bytes
+    WordNode        one of a set of strings: a place in their tree
+    Text            the rest of a JSON string with its closing quote, and how many characters it may still have
+    Keys            the rest of a member's name with its closing quote: one of some names, or a free one
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from bisect import bisect_left
+from collections.abc import Callable, Iterable, Sequence
+from typing import TypeAlias
+
+from outlines.constraints.expression import EMPTY, EPSILON, Expression
+
+__all__ = [
+    "Alternatives",
+    "Head",
+    "Item",
+    "KeyPlace",
+    "Keys",
+    "Literal",
+    "NameTable",
+    "Repeated",
+    "Symbol",
+    "Symbols",
+    "Text",
+    "Union",
+    "WordNode",
+    "text",
+    "words",
+]
+
+
+class Item(ABC):
+    """An element of a tail that is expanded when it comes up."""
+
+    __slots__ = ()
+
+    @abstractmethod
+    def expand(self) -> Alternatives:
+        """Give the sequences of symbols that this stands for; none of them without a text. Asked for once."""
+
+
+class Head(ABC):
+    """A regular piece that reads bytes, where an Expression would be too general or too slow."""
+
+    __slots__ = ()
+
+    #: Symbols that follow before the tail if the head may end here; None if it may not.
+    ended: Symbols | None = None
+    #: Whether the head can read a byte.
+    is_open: bool = True
+
+    @abstractmethod
+    def step(self, byte: int) -> tuple[Symbol | None, Symbols] | None:
+        """Read a byte: None if it's forbidden, else the head to go on with and the symbols to put under it."""
+
+
+class Literal(Head):
+    """One string of bytes, from an offset on. `rests` holds its other offsets, so that each is one object."""
+
+    __slots__ = ("text", "offset", "rests", "is_open", "ended")
+
+    def __init__(self, text: bytes, offset: int = 0, rests: dict[int, Literal] | None = None):
+        self.text = text
+        self.offset = offset
+        self.rests: dict[int, Literal] = {} if rests is None else rests
+        self.is_open = offset < len(text)
+        self.ended = None if self.is_open else ()
+        self.rests[offset] = self
+
+    def at(self, offset: int) -> Literal:
+        """Give the rest of the literal from another offset."""
+        found = self.rests.get(offset)
+        return found if found is not None else Literal(self.text, offset, self.rests)
+
+    def step(self, byte: int) -> tuple[Symbol | None, Symbols] | None:
+        if not self.is_open or self.text[self.offset] != byte:
+            return None
+        return self.at(self.offset + 1), ()
+
+    def __repr__(self) -> str:
+        return f"Literal({self.text[self.offset :]!r})"
+
+
+class WordNode(Head):
+    """A place in the tree of a set of words: a run of the sorted words that share their first `depth` bytes.
+
+    Children are found when first asked for, so a set of 50,000 words costs its sorting.
+    """
+
+    __slots__ = ("texts", "ids", "low", "high", "depth", "_children", "_sorted_ids", "is_open", "ended")
+
+    def __init__(self, texts: list[bytes], ids: list[int], low: int, high: int, depth: int):
+        self.texts = texts
+        self.ids = ids
+        self.low = low
+        self.high = high
+        self.depth = depth
+        self._children: dict[int, WordNode] | None = None
+        self._sorted_ids: list[int] | None = None
+        self.ended = () if len(texts[low]) == depth else None
+        self.is_open = high - low > 1 or self.ended is None
+
+    @property
+    def word(self) -> int | None:
+        """The id of the word that ends here."""
+        return self.ids[self.low] if self.ended is not None else None
+
+    def children(self) -> dict[int, WordNode]:
+        found = self._children
+        if found is None:
+            found = {}
+            depth, start = self.depth, self.low + (self.ended is not None)
+            while start < self.high:
+                byte = self.texts[start][depth]
+                end = start + 1
+                while end < self.high and self.texts[end][depth] == byte:
+                    end += 1
+                found[byte] = WordNode(self.texts, self.ids, start, end, depth + 1)
+                start = end
+            self._children = found
+        return found
+
+    def has_between(self, first: int, last: int) -> bool:
+        """Tell whether a word below has an id from `first` to `last`."""
+        ids = self._sorted_ids
+        if ids is None:
+            ids = self._sorted_ids = sorted(self.ids[self.low : self.high])
+        place = bisect_left(ids, first)
+        return place < len(ids) and ids[place] <= last
+
+    def step(self, byte: int) -> tuple[Symbol | None, Symbols] | None:
+        child = self.children().get(byte)
+        return None if child is None else (child, ())
+
+    def __repr__(self) -> str:
+        return f"WordNode({self.texts[self.low : self.high][:4]!r}, depth={self.depth})"
+
+
+def words(texts: Sequence[bytes]) -> WordNode:
+    """Give the root of the tree of some words; a word's id is its place in `texts`. Words must differ."""
+    order = sorted(range(len(texts)), key=texts.__getitem__)
+    return WordNode([texts[i] for i in order], order, 0, len(order), 0)
+
+
+class Text(Head):
+    """The rest of a JSON string with its closing quote, that may have `low` to `high` more characters.
+
+    `rest` is the expression of the rest without counts, `start` the one of a rest at the beginning of a character.
+    """
+
+    __slots__ = ("rest", "start", "low", "high", "family")
+
+    def __init__(self, rest: Expression, start: Expression, low: int, high: int | None, family: dict):
+        self.rest = rest
+        self.start = start
+        self.low = low
+        self.high = high
+        self.family = family
+
+    def step(self, byte: int) -> tuple[Symbol | None, Symbols] | None:
+        following = self.rest.step(byte)
+        if following is EMPTY:
+            return None
+        low, high = self.low, self.high
+        if following is EPSILON:
+            return (None, ()) if low == 0 else None
+        if self.rest is self.start:  # the first byte of a character
+            if high == 0:
+                return None
+            low = low - 1 if low else 0
+            high = None if high is None else high - 1
+        return text(following, self.start, low, high, self.family), ()
+
+    def __repr__(self) -> str:
+        return f"Text({self.low}, {self.high})"
+
+
+def text(rest: Expression, start: Expression, low: int, high: int | None, family: dict) -> Symbol:
+    """Give the rest of a string with counts; `family` keeps one object for each."""
+    if low == 0 and high is None:
+        return rest
+    key = (rest, low, high)
+    found: Text | None = family.get(key)
+    if found is None:
+        found = family[key] = Text(rest, start, low, high, family)
+    return found
+
+
+class NameTable:
+    """The declared names of an object, and where reading a name may be in their tree.
+
+    Parameters
+    ----------
+    names
+        JSON text of each name without its opening quote and with its closing one, as it is written.
+    members
+        What follows each name.
+    start
+        Expression of the rest of any JSON string with its closing quote.
+    unescape
+        Gives the bytes as they're written for an escape sequence such as `\\u0061`.
+    """
+
+    def __init__(
+        self, names: list[bytes], members: list[Symbols], start: Expression, unescape: Callable[[bytes], bytes]
+    ):
+        self.members = members
+        self.start = start
+        self.unescape = unescape
+        self._places: dict[tuple[WordNode, Expression, bytes, bool], KeyPlace] = {}
+        self.root = self.place(words(names), start, b"", True) if names else None
+
+    def place(self, node: WordNode, rest: Expression, escape: bytes, is_exact: bool) -> KeyPlace:
+        key = (node, rest, escape, is_exact)
+        found = self._places.get(key)
+        if found is None:
+            found = self._places[key] = KeyPlace(self, *key)
+        return found
+
+
+class KeyPlace:
+    """Where a name being read is in the tree of declared names.
+
+    `rest` is the rest of a free name, `escape` the bytes of an escape sequence that isn't complete, and `is_exact`
+    tells whether all was spelt as the declared name is; else it can't become that name, and mustn't mean it.
+    """
+
+    __slots__ = ("table", "node", "rest", "escape", "is_exact")
+
+    def __init__(self, table: NameTable, node: WordNode, rest: Expression, escape: bytes, is_exact: bool):
+        self.table = table
+        self.node = node
+        self.rest = rest
+        self.escape = escape
+        self.is_exact = is_exact
+
+    def bytes_on_tree(self) -> Iterable[int]:
+        """Give the bytes after which the name may still be in the tree, or be a declared one."""
+        return range(256) if self.escape else {*self.node.children(), _BACKSLASH}
+
+    def step(self, byte: int) -> KeyPlace | int | Expression:
+        """Read a byte: a place in the tree, the number of a declared name that ends, or the rest of a free name.
+
+        The rest is EMPTY where no name goes on so, EPSILON where a free name ends.
+        """
+        table = self.table
+        rest = self.rest.step(byte)
+        if rest is EMPTY:
+            return EMPTY
+        if self.escape or byte == _BACKSLASH:
+            escape = self.escape + bytes([byte])
+            if rest is not table.start:
+                return table.place(self.node, rest, escape, self.is_exact)
+            spelt = table.unescape(escape)
+            node: WordNode | None = self.node
+            for part in spelt:
+                node = node.children().get(part) if node is not None else None
+            return rest if node is None else table.place(node, rest, b"", self.is_exact and spelt == escape)
+        child = self.node.children().get(byte)
+        if child is None:
+            return rest
+        if child.word is not None:
+            return child.word
+        return table.place(child, rest, b"", self.is_exact)
+
+
+_BACKSLASH = 0x5C
+
+
+class Keys(Head):
+    """The rest of a member's name: a declared one with a number from `first` to `last`, or a free one.
+
+    A free name never means a declared one, however it is spelt. `free` is what follows it, None where there are none.
+    """
+
+    __slots__ = ("place", "first", "last", "free", "family")
+
+    def __init__(
+        self, place: KeyPlace, first: int, last: int, free: Symbols | None, family: dict[KeyPlace, Keys] | None = None
+    ):
+        self.place = place
+        self.first = first
+        self.last = last
+        self.free = free
+        self.family: dict[KeyPlace, Keys] = {} if family is None else family
+        self.family[place] = self
+
+    def allows(self, name: int, place: KeyPlace) -> bool:
+        """Tell whether a declared name may be the one that ends at a place."""
+        return self.first <= name <= self.last and place.is_exact
+
+    def step(self, byte: int) -> tuple[Symbol | None, Symbols] | None:
+        place = self.place
+        if self.free is None:
+            return self._step_declared(byte)
+        outcome = place.step(byte)
+        if isinstance(outcome, int):
+            return (None, place.table.members[outcome]) if self.allows(outcome, place) else None
+        if isinstance(outcome, KeyPlace):
+            return self._at(outcome), ()
+        if outcome is EMPTY:
+            return None
+        return (None, self.free) if outcome is EPSILON else (outcome, self.free)
+
+    def _step_declared(self, byte: int) -> tuple[Symbol | None, Symbols] | None:
+        """Without free names only the declared spelling leads anywhere."""
+        table = self.place.table
+        child = self.place.node.children().get(byte)
+        if child is None or not child.has_between(self.first, self.last):
+            return None
+        if child.word is not None:
+            return None, table.members[child.word]
+        return self._at(table.place(child, table.start, b"", True)), ()
+
+    def _at(self, place: KeyPlace) -> Keys:
+        found = self.family.get(place)
+        return Keys(place, self.first, self.last, self.free, self.family) if found is None else found
+
+    def __repr__(self) -> str:
+        return f"Keys({self.place.node!r}, {self.first}..{self.last}, free={self.free is not None})"
+
+
+class Union(Item):
+    """Any of some sequences of symbols."""
+
+    __slots__ = ("alternatives",)
+
+    def __init__(self, *alternatives: Symbols):
+        self.alternatives = alternatives
+
+    def expand(self) -> Alternatives:
+        return self.alternatives
+
+
+class Repeated(Item):
+    """`low` to `high` times some symbols (`high` None: without bound).
+
+    Bounds shrink as it is expanded; nothing is unrolled. `family` holds the same repetition with other bounds.
+    """
+
+    __slots__ = ("body", "low", "high", "family")
+
+    def __init__(
+        self,
+        body: Symbols,
+        low: int = 0,
+        high: int | None = None,
+        family: dict[tuple[int, int | None], Repeated] | None = None,
+    ):
+        self.body = body
+        self.low = low
+        self.high = high
+        self.family: dict[tuple[int, int | None], Repeated] = {} if family is None else family
+        self.family[low, high] = self
+
+    def expand(self) -> Alternatives:
+        """Once more, or no more where `low` is 0."""
+        stop: Alternatives = ((),) if self.low == 0 else ()
+        if self.high == 0:
+            return stop
+        bounds = max(self.low - 1, 0), None if self.high is None else self.high - 1
+        rest = self.family.get(bounds)
+        if rest is None:
+            rest = Repeated(self.body, *bounds, self.family)
+        return ((*self.body, rest), *stop)
+
+
+Symbol: TypeAlias = "Expression | Head | Item"
+Symbols: TypeAlias = "tuple[Symbol, ...]"
+Alternatives: TypeAlias = "Sequence[Symbols]"

@@ -1,0 +1,617 @@
+"""Reads a schema document: what each place in it says, and the value set that a formula of places denotes.
+
+Every place that can be reached is checked when the document is read: keywords that aren't enforced are errors, never
+dropped. Value sets are computed when they're first asked for, and remembered by formula; whether one has any value is
+a least fixpoint over those that it needs (a recursive schema may need itself).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable
+from fractions import Fraction
+from functools import lru_cache
+from typing import Any
+from urllib.parse import unquote
+
+from outlines.constraints.expression import Expression, concat
+from outlines.constraints.json_schema.text import QUOTE, dump, encode
+from outlines.constraints.json_schema.value_sets import (
+    ANYTHING,
+    ArrayCase,
+    Case,
+    Formula,
+    NamedCase,
+    NumberCase,
+    ObjectCase,
+    StringCase,
+    WordCase,
+    is_empty_scalar,
+    json_type,
+    meet,
+)
+from outlines.constraints.regex import search
+from outlines.exceptions import LimitError, PatternError, SchemaError, UnsupportedKeywordError, shorten
+
+__all__ = ["Document"]
+
+TYPES = ("null", "boolean", "number", "string", "array", "object")
+
+#: Cases of one value set; a union of products past it is an error and not a long wait.
+MAX_CASES = 4096
+
+_ANNOTATIONS = frozenset(
+    "$schema $comment title description default examples example deprecated readOnly writeOnly contentMediaType "
+    "contentEncoding contentSchema $defs definitions $vocabulary".split()
+)
+
+#: Schemas that are the same value, nested by $ref, allOf, anyOf or oneOf; deeper is an error and no overflow.
+MAX_IN_PLACE_DEPTH = 200
+
+#: Up to draft 7, whatever stands beside $ref is ignored.
+_REFERENCE_ALONE = re.compile(r"json-schema\.org/draft-0[3-7]/")
+
+#: Keywords that assert something the engine doesn't enforce yet, with the values for which they assert nothing.
+_NOT_YET: dict[str, tuple[Any, ...]] = {
+    "not": (False,),
+    "if": (),
+    "then": (),
+    "else": (),
+    "patternProperties": ({},),
+    "propertyNames": (True, {}),
+    "minProperties": (0,),
+    "maxProperties": (),
+    "dependentRequired": ({},),
+    "dependentSchemas": ({},),
+    "dependencies": ({},),
+    "unevaluatedProperties": (True, {}),
+    "unevaluatedItems": (True, {}),
+    "contains": (),
+    "minContains": (),
+    "maxContains": (),
+    "uniqueItems": (False,),
+    "multipleOf": (),
+    "format": (),
+    "$dynamicRef": (),
+    "$recursiveRef": (),
+}
+
+#: Keywords that mean something only beside another one, without which they are inert.
+_ONLY_BESIDE = {"then": "if", "else": "if", "minContains": "contains", "maxContains": "contains"}
+
+
+class Document:
+    """A schema document, and the value sets of formulas over its places.
+
+    Parameters
+    ----------
+    schema
+        The parsed schema; read, never changed, and kept.
+
+    Raises
+    ------
+    SchemaError
+        If a keyword has a value that it can't have, or a reference leads nowhere; `.pointer` is its place.
+    UnsupportedKeywordError
+        If a place that can be reached has a keyword that isn't enforced yet.
+    """
+
+    def __init__(self, schema: Any):
+        self.root = schema
+        dialect = schema.get("$schema") if isinstance(schema, dict) else None
+        self._reference_alone = isinstance(dialect, str) and bool(_REFERENCE_ALONE.search(dialect))
+        self._pointers: list[str] = []
+        self._schemas: list[Any] = []
+        self._numbers: dict[int, int] = {}  # of a place, by the identity of its schema object
+        self._boolean: dict[bool, int] = {}
+        self._targets: dict[int, int] = {}  # of a place with $ref
+        self._value_sets: dict[Formula, tuple[Case, ...]] = {}
+        self._own_cases: dict[int, tuple[Case, ...]] = {}
+        self._inhabited: dict[Formula, bool] = {ANYTHING: True}
+        self._read_all(schema)
+        self.start: Formula = frozenset((self.place(schema, ""),))
+
+    # Places
+
+    def place(self, schema: Any, pointer: str) -> int:
+        """Give the number of a place; a boolean schema is one place wherever it stands."""
+        if isinstance(schema, bool):
+            found = self._boolean.get(schema)
+            if found is None:
+                found = self._boolean[schema] = self._add(schema, pointer)
+            return found
+        found = self._numbers.get(id(schema))
+        if found is None:
+            found = self._numbers[id(schema)] = self._add(schema, pointer)
+        return found
+
+    def _add(self, schema: Any, pointer: str) -> int:
+        self._schemas.append(schema)
+        self._pointers.append(pointer)
+        return len(self._schemas) - 1
+
+    def pointer(self, formula: Formula) -> str:
+        """Give the place that a message about a formula should name."""
+        return self._pointers[min(formula)] if formula else ""
+
+    def _read_all(self, schema: Any) -> None:
+        """Check every place that can be reached, in a loop, since a schema may be nested deep."""
+        waiting = [(schema, "")]
+        seen: set[int] = set()
+        while waiting:
+            schema, pointer = waiting.pop()
+            if isinstance(schema, bool):
+                continue
+            if not isinstance(schema, dict):
+                raise SchemaError(pointer, f"a schema is an object or a boolean, got {shorten(schema)}")
+            number = self.place(schema, pointer)
+            if number in seen:
+                continue
+            seen.add(number)
+            if self._reference_alone and "$ref" in schema:
+                schema = {"$ref": schema["$ref"]}
+                self._schemas[number] = schema
+            for keyword, value in schema.items():
+                check = _CHECKS.get(keyword)
+                if check is not None:
+                    waiting.extend(check(value, f"{pointer}/{keyword}"))
+                elif keyword in _NOT_YET:
+                    self._refuse(schema, keyword, pointer)
+            reference = schema.get("$ref")
+            if reference is not None:
+                target, target_pointer = self._resolve(reference, f"{pointer}/$ref")
+                waiting.append((target, target_pointer))
+                self._targets[number] = self.place(target, target_pointer)
+            if pointer and ("$id" in schema or isinstance(schema.get("id"), str)):
+                raise UnsupportedKeywordError(f"{pointer}/$id", "an embedded resource is not supported yet")
+
+    def _refuse(self, schema: dict[str, Any], keyword: str, pointer: str) -> None:
+        value = schema[keyword]
+        if any(value is inert or (value == inert and type(value) is type(inert)) for inert in _NOT_YET[keyword]):
+            return
+        beside = _ONLY_BESIDE.get(keyword)
+        if beside is not None and beside not in schema:
+            return
+        raise UnsupportedKeywordError(
+            f"{pointer}/{keyword}", f"`{keyword}` is not enforced yet; take it out, and check the result yourself"
+        )
+
+    def _resolve(self, reference: Any, pointer: str) -> tuple[Any, str]:
+        """Find what a reference within the document stands for."""
+        if not isinstance(reference, str):
+            raise SchemaError(pointer, f"a reference is a string, got {shorten(reference)}")
+        if reference != "#" and not reference.startswith("#/"):
+            raise UnsupportedKeywordError(
+                pointer, f"only references such as '#/$defs/name' are supported yet, got {shorten(reference)}"
+            )
+        schema = self.root
+        for part in unquote(reference[2:]).split("/") if len(reference) > 1 else ():
+            part = part.replace("~1", "/").replace("~0", "~")
+            if isinstance(schema, list) and part.isdigit() and int(part) < len(schema):
+                schema = schema[int(part)]
+            elif isinstance(schema, dict) and part in schema:
+                schema = schema[part]
+            else:
+                raise SchemaError(pointer, f"{shorten(reference)} leads nowhere: there is no {shorten(part)}")
+        return schema, unquote(reference[1:])
+
+    # Value sets
+
+    def value_set(self, formula: Formula) -> tuple[Case, ...]:
+        """Give the cases of a formula, those that have no value left out.
+
+        Raises
+        ------
+        SchemaError
+            If a place refers to itself in place, so that it says nothing.
+        LimitError
+            If there would be more than MAX_CASES.
+        """
+        found = self._value_sets.get(formula)
+        if found is None:
+            cases = self._meet_all([self._cases(place, ()) for place in formula], formula)
+            found = self._value_sets[formula] = tuple(cases)
+        return found
+
+    def _meet_all(self, sets: Iterable[Iterable[Case]], formula: Formula) -> list[Case]:
+        result: list[Case] = list(_EVERYTHING)
+        for cases in sets:
+            cases = list(cases)
+            if len(result) * len(cases) > 1000 * MAX_CASES:
+                raise LimitError("MAX_CASES", f"{self.pointer(formula)}: the alternatives multiply beyond reason")
+            met = (self._meet_pair(left, right) for left in result for right in cases)
+            result = [case for case in met if case is not None]
+            if len(result) > MAX_CASES:
+                raise LimitError(
+                    "MAX_CASES", f"{self.pointer(formula)}: the alternatives multiply to more than {MAX_CASES} cases"
+                )
+        return result
+
+    def _meet_pair(self, left: Case, right: Case) -> Case | None:
+        if isinstance(left, NamedCase):
+            return left if self._contains(right, left.value) else None
+        if isinstance(right, NamedCase):
+            return right if self._contains(left, right.value) else None
+        met = meet(left, right)
+        if isinstance(met, NumberCase | StringCase) and is_empty_scalar(met):
+            return None
+        return met
+
+    def _cases(self, place: int, chain: tuple[int, ...]) -> tuple[Case, ...]:
+        """Give the cases of one place, its references and combinators included; `chain` are those it's asked for."""
+        found = self._own_cases.get(place)
+        if found is not None:
+            return found
+        schema = self._schemas[place]
+        if isinstance(schema, bool):
+            return _EVERYTHING if schema else ()
+        if place in chain:
+            raise SchemaError(self._pointers[place], "refers to itself in place, so it says nothing; break the circle")
+        chain = (*chain, place)
+        pointer = self._pointers[place]
+        if len(chain) > MAX_IN_PLACE_DEPTH:
+            raise LimitError("MAX_IN_PLACE_DEPTH", f"{pointer}: schemas of one value are nested more than "
+                             f"{MAX_IN_PLACE_DEPTH} deep; flatten them")  # fmt: skip
+        sets: list[Iterable[Case]] = [self._keyword_cases(schema, pointer)]
+        if place in self._targets:
+            sets.append(self._cases(self._targets[place], chain))
+        for i, branch in enumerate(schema.get("allOf", ())):
+            sets.append(self._cases(self.place(branch, f"{pointer}/allOf/{i}"), chain))
+        for keyword in ("anyOf", "oneOf"):
+            if keyword in schema:
+                branches = [self.place(b, f"{pointer}/{keyword}/{i}") for i, b in enumerate(schema[keyword])]
+                if keyword == "oneOf":
+                    self._check_disjoint(branches, chain)
+                sets.append([case for branch in branches for case in self._cases(branch, chain)])
+        met = self._meet_all(sets, frozenset((place,))) if len(sets) > 1 else sets[0]
+        found = self._own_cases[place] = tuple(dict.fromkeys(met))
+        return found
+
+    def _check_disjoint(self, branches: list[int], chain: tuple[int, ...]) -> None:
+        """oneOf is anyOf where no two branches share a value; else it takes a complement, which isn't there yet."""
+        for j, right in enumerate(branches):
+            for i in range(j):
+                shared = self._meet_all([self._cases(branches[i], chain), self._cases(right, chain)], frozenset((right,)))
+                if any(self._is_inhabited_case(case, chain) for case in shared):
+                    raise UnsupportedKeywordError(
+                        self._pointers[right].rpartition("/")[0],
+                        f"branches {i} and {j} of `oneOf` share values, and that is not enforced yet; make them differ "
+                        "(for example by a required const), or use anyOf",
+                    )
+
+    def _is_inhabited_case(self, case: Case, chain: tuple[int, ...]) -> bool:
+        """Tell whether a case has a value, "yes" where that leads back to a place that is being read."""
+        needs = _needs(case)
+        if needs is None:
+            return False
+        return all(bool(formula & frozenset(chain)) or self.is_inhabited(formula) for formula in needs)
+
+    def _keyword_cases(self, schema: dict[str, Any], pointer: str) -> list[Case]:
+        """Give the cases of a place's own keywords."""
+        types = schema.get("type", TYPES)
+        if isinstance(types, str):
+            types = (types,)
+        cases: list[Case] = []
+        for name in types:
+            if name == "null":
+                cases.append(WordCase(b"null"))
+            elif name == "boolean":
+                cases += [WordCase(b"true"), WordCase(b"false")]
+            elif name == "number" or (name == "integer" and "number" not in types):
+                number = _number_case(schema, name == "integer")
+                if not is_empty_scalar(number):
+                    cases.append(number)
+            elif name == "string":
+                string = _string_case(schema, pointer)
+                if string is not None and not is_empty_scalar(string):
+                    cases.append(string)
+            elif name == "array":
+                array = self._array_case(schema, pointer)
+                if array.high is None or array.low <= array.high:
+                    cases.append(array)
+            elif name == "object":
+                cases.append(self._object_case(schema, pointer))
+        for keyword in ("enum", "const"):
+            if keyword in schema:
+                values = schema[keyword] if keyword == "enum" else [schema[keyword]]
+                named = {_identity(value): NamedCase(value) for value in values}
+                # keep the first spelling of equal values: 1 and 1.0 are one
+                cases = [case for case in named.values() if any(self._contains(c, case.value) for c in cases)]
+        return cases
+
+    def _array_case(self, schema: dict[str, Any], pointer: str) -> ArrayCase:
+        items = schema.get("items", True)
+        keyword, rest_keyword = "prefixItems", "items"
+        if isinstance(items, list):  # as up to draft 2019-09
+            keyword, rest_keyword = "items", "additionalItems"
+        prefix = schema.get(keyword, ())
+        return ArrayCase(
+            tuple(self._formula(part, f"{pointer}/{keyword}/{i}") for i, part in enumerate(prefix)),
+            self._formula(schema.get(rest_keyword, True), f"{pointer}/{rest_keyword}"),
+            int(schema.get("minItems", 0)),
+            None if schema.get("maxItems") is None else int(schema["maxItems"]),
+        )
+
+    def _object_case(self, schema: dict[str, Any], pointer: str) -> ObjectCase:
+        names = {
+            name: self._formula(part, f"{pointer}/properties/{escape_pointer(name)}")
+            for name, part in schema.get("properties", {}).items()
+        }
+        rest = self._formula(schema.get("additionalProperties", True), f"{pointer}/additionalProperties")
+        required = schema.get("required", ())
+        if not isinstance(required, list):  # draft 3 wrote a boolean at the property
+            required = ()
+        names.update({name: rest for name in required if name not in names})
+        return ObjectCase(tuple(names.items()), frozenset(required), rest)
+
+    def _formula(self, schema: Any, pointer: str) -> Formula:
+        if schema is True or schema == {}:
+            return ANYTHING
+        return frozenset((self.place(schema, pointer),))
+
+    # Questions
+
+    def is_inhabited(self, formula: Formula) -> bool:
+        """Tell whether a formula has a value: a least fixpoint over the value sets that it needs."""
+        known = self._inhabited
+        found = known.get(formula)
+        if found is not None:
+            return found
+        needs: dict[Formula, list[tuple[Formula, ...]]] = {}
+        waiting = [formula]
+        while waiting:
+            current = waiting.pop()
+            if current in needs or current in known:
+                continue
+            ways = [way for case in self.value_set(current) if (way := _needs(case)) is not None]
+            if any(all(known.get(need, False) for need in way) for way in ways):
+                known[current] = True
+                continue
+            needs[current] = ways
+            waiting.extend(need for way in ways for need in way)
+        changed = True
+        while changed:
+            changed = False
+            for current, ways in needs.items():
+                if current not in known and any(all(known.get(need, False) for need in way) for way in ways):
+                    known[current] = changed = True
+        for current in needs:
+            known.setdefault(current, False)
+        return known[formula]
+
+    def has_value(self, case: Case) -> bool:
+        """Tell whether a case has a value."""
+        needs = _needs(case)
+        return needs is not None and all(self.is_inhabited(formula) for formula in needs)
+
+    def _contains(self, case: Case, value: Any) -> bool:
+        """Tell whether a value that the schema names is in a case."""
+        kind = json_type(value)
+        if isinstance(case, NamedCase):
+            return _identity(case.value) == _identity(value)
+        if isinstance(case, WordCase):
+            return kind in ("null", "boolean") and dump(value) == case.text
+        if isinstance(case, NumberCase):
+            if kind not in ("integer", "number"):
+                return False
+            number = exact(value)
+            return (
+                (not case.is_integer or number.denominator == 1)
+                and (case.low is None or number > case.low or (number == case.low and not case.low_open))
+                and (case.high is None or number < case.high or (number == case.high and not case.high_open))
+            )
+        if isinstance(case, StringCase):
+            return kind == "string" and self._contains_string(case, value)
+        if isinstance(case, ArrayCase):
+            return (
+                kind == "array"
+                and case.low <= len(value)
+                and (case.high is None or len(value) <= case.high)
+                and all(self._satisfies(case.element(i), part) for i, part in enumerate(value))
+            )
+        names = dict(case.names)
+        return (
+            kind == "object"
+            and case.required <= value.keys()
+            and all(self._satisfies(names.get(name, case.rest), part) for name, part in value.items())
+        )
+
+    def _contains_string(self, case: StringCase, value: str) -> bool:
+        if len(value) < case.low or (case.high is not None and len(value) > case.high):
+            return False
+        for pattern in case.patterns:
+            for byte in dump(value)[1:]:
+                pattern = pattern.step(byte)
+            if not pattern.nullable:
+                return False
+        return True
+
+    def _satisfies(self, formula: Formula, value: Any) -> bool:
+        return any(self._contains(case, value) for case in self.value_set(formula))
+
+
+def _needs(case: Case) -> tuple[Formula, ...] | None:
+    """Give the formulas that must have a value for a case to have one; None if it has none whatever they have."""
+    if isinstance(case, ArrayCase):
+        return tuple(dict.fromkeys(case.element(i) for i in range(min(case.low, len(case.prefix) + 1))))
+    if isinstance(case, ObjectCase):
+        return tuple(formula for name, formula in case.names if name in case.required)
+    return ()
+
+
+_EVERYTHING: tuple[Case, ...] = (
+    WordCase(b"null"),
+    WordCase(b"true"),
+    WordCase(b"false"),
+    NumberCase(),
+    StringCase(),
+    ArrayCase(),
+    ObjectCase(),
+)
+
+
+# Keywords
+
+
+def exact(value: Any) -> Fraction:
+    """Give the number that a schema's text says, and not the binary one nearest to it."""
+    return Fraction(value) if isinstance(value, int) else Fraction(repr(value))
+
+
+def escape_pointer(name: str) -> str:
+    """Give a name as a part of a JSON pointer (RFC 6901)."""
+    return name.replace("~", "~0").replace("/", "~1")
+
+
+def _identity(value: Any) -> Any:
+    """Give a key that is equal for equal JSON values: 1 and 1.0 are, 1 and true are not."""
+    if isinstance(value, bool) or value is None or isinstance(value, str):
+        return value if isinstance(value, str) else (value,)
+    if isinstance(value, int | float):
+        return exact(value)
+    if isinstance(value, list):
+        return ("array", *map(_identity, value))
+    return ("object", frozenset((name, _identity(part)) for name, part in value.items()))
+
+
+def _number_case(schema: dict[str, Any], is_integer: bool) -> NumberCase:
+    low, low_open = _bound(schema.get("minimum"), schema.get("exclusiveMinimum"), max)
+    high, high_open = _bound(schema.get("maximum"), schema.get("exclusiveMaximum"), min)
+    return NumberCase(is_integer, low, low_open, high, high_open)
+
+
+def _bound(inclusive: Any, exclusive: Any, choose: Callable[..., Fraction]) -> tuple[Fraction | None, bool]:
+    """Join both kinds of a bound; draft 4 wrote the exclusive one as a boolean."""
+    if inclusive is None or isinstance(exclusive, bool):
+        if inclusive is not None:
+            return exact(inclusive), bool(exclusive)
+        return (None, False) if exclusive is None or isinstance(exclusive, bool) else (exact(exclusive), True)
+    if exclusive is None:
+        return exact(inclusive), False
+    closed, opened = exact(inclusive), exact(exclusive)
+    return (opened, True) if choose(closed, opened) == opened else (closed, False)
+
+
+def _string_case(schema: dict[str, Any], pointer: str) -> StringCase | None:
+    low = int(schema.get("minLength", 0))
+    high = None if schema.get("maxLength") is None else int(schema["maxLength"])
+    if high is not None and low > high:
+        return None
+    if "pattern" not in schema:
+        return StringCase(low, high)
+    return StringCase(low, high, frozenset((_read_pattern(schema["pattern"], f"{pointer}/pattern"),)))
+
+
+@lru_cache(maxsize=512)
+def _pattern_rest(pattern: str) -> Expression:
+    return concat(search(pattern, dialect="ecma", encode=encode), QUOTE)
+
+
+def _read_pattern(pattern: str, pointer: str) -> Expression:
+    try:
+        return _pattern_rest(pattern)
+    except PatternError as error:
+        raise SchemaError(pointer, str(error)) from error
+
+
+# Checks: each raises for a wrong value, and gives the schemas within it with their places
+
+_Found = Iterable[tuple[Any, str]]
+
+
+def _expected(pointer: str, what: str, value: Any) -> SchemaError:
+    return SchemaError(pointer, f"expected {what}, got {shorten(value)}")
+
+
+def _check_type(value: Any, pointer: str) -> _Found:
+    for name in value if isinstance(value, list) else [value]:
+        if name not in TYPES and name != "integer":
+            raise _expected(pointer, "one of " + ", ".join((*TYPES, "integer")), name)
+    return ()
+
+
+def _check_count(value: Any, pointer: str) -> _Found:
+    if isinstance(value, bool) or not isinstance(value, int | float) or value < 0 or value != int(value):
+        raise _expected(pointer, "a number of at least 0 without fraction", value)
+    return ()
+
+
+def _check_number(value: Any, pointer: str) -> _Found:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise _expected(pointer, "a number", value)
+    return ()
+
+
+def _check_exclusive(value: Any, pointer: str) -> _Found:
+    return () if isinstance(value, bool) else _check_number(value, pointer)
+
+
+def _check_pattern(value: Any, pointer: str) -> _Found:
+    if not isinstance(value, str):
+        raise _expected(pointer, "a pattern as a string", value)
+    _read_pattern(value, pointer)
+    return ()
+
+
+def _check_enum(value: Any, pointer: str) -> _Found:
+    if not isinstance(value, list):
+        raise _expected(pointer, "a list of values", value)
+    return ()
+
+
+def _check_required(value: Any, pointer: str) -> _Found:
+    if isinstance(value, bool):  # draft 3
+        return ()
+    if not isinstance(value, list) or not all(isinstance(name, str) for name in value):
+        raise _expected(pointer, "a list of names", value)
+    return ()
+
+
+def _check_properties(value: Any, pointer: str) -> _Found:
+    if not isinstance(value, dict):
+        raise _expected(pointer, "an object of schemas", value)
+    return [(part, f"{pointer}/{escape_pointer(name)}") for name, part in value.items()]
+
+
+def _check_schema(value: Any, pointer: str) -> _Found:
+    return ((value, pointer),)
+
+
+def _check_items(value: Any, pointer: str) -> _Found:
+    return _check_schemas(value, pointer) if isinstance(value, list) else ((value, pointer),)
+
+
+def _check_schemas(value: Any, pointer: str) -> _Found:
+    if not isinstance(value, list):
+        raise _expected(pointer, "a list of schemas", value)
+    return [(part, f"{pointer}/{i}") for i, part in enumerate(value)]
+
+
+def _check_branches(value: Any, pointer: str) -> _Found:
+    if not value:
+        raise _expected(pointer, "a list of one schema or more", value)
+    return _check_schemas(value, pointer)
+
+
+_CHECKS: dict[str, Callable[[Any, str], _Found]] = {
+    "type": _check_type,
+    "enum": _check_enum,
+    "properties": _check_properties,
+    "required": _check_required,
+    "additionalProperties": _check_schema,
+    "items": _check_items,
+    "prefixItems": _check_schemas,
+    "additionalItems": _check_schema,
+    "minItems": _check_count,
+    "maxItems": _check_count,
+    "minLength": _check_count,
+    "maxLength": _check_count,
+    "pattern": _check_pattern,
+    "minimum": _check_number,
+    "maximum": _check_number,
+    "exclusiveMinimum": _check_exclusive,
+    "exclusiveMaximum": _check_exclusive,
+    "anyOf": _check_branches,
+    "allOf": _check_branches,
+    "oneOf": _check_branches,
+}

@@ -1,0 +1,131 @@
+"""How JSON writes characters and strings: as they are, or as any of the escapes that the standard has (RFC 8259, 7).
+
+A lone surrogate is no character, so neither it nor its escape is ever part of a string.
+"""
+
+from __future__ import annotations
+
+import json
+from functools import lru_cache
+from typing import Any
+
+from outlines.constraints import characters
+from outlines.constraints.characters import Characters
+from outlines.constraints.expression import (
+    EPSILON,
+    Expression,
+    byte_class,
+    concat,
+    literal,
+    repeat,
+    star,
+    union,
+)
+
+__all__ = ["CHARACTER", "QUOTE", "STRING_REST", "counted_rest", "dump", "encode", "name_text", "unescape"]
+
+QUOTE = literal(b'"')
+
+#: Characters that stand for themselves within a string.
+_UNESCAPED: Characters = ((0x20, 0x21), (0x23, 0x5B), (0x5D, 0x10FFFF))
+
+_SHORT_ESCAPES = {
+    0x22: b'"', 0x5C: b"\\", 0x2F: b"/", 0x08: b"b", 0x0C: b"f", 0x0A: b"n", 0x0D: b"r", 0x09: b"t",
+}  # fmt: skip
+
+
+@lru_cache(maxsize=4096)
+def encode(ranges: Characters) -> Expression:
+    """Give the ways to write one character of a set within a JSON string."""
+    ways = [characters.utf8(characters.intersection(ranges, _UNESCAPED))]
+    short = 0
+    for code_point, letter in _SHORT_ESCAPES.items():
+        if characters.contains(ranges, code_point):
+            short |= 1 << letter[0]
+    escapes = [byte_class(short)]
+    for low, high in characters.intersection(ranges, characters.ALL):
+        if low <= 0xFFFF:
+            escapes.append(concat(literal(b"u"), _between(_hex(low, 4), _hex(min(high, 0xFFFF), 4))))
+        if high > 0xFFFF:
+            escapes.append(_surrogate_pairs(max(low, 0x10000), high))
+    ways.append(concat(literal(b"\\"), union(*escapes)))
+    return union(*ways)
+
+
+def _surrogate_pairs(low: int, high: int) -> Expression:
+    """Give `uD83D\\uDE00` and its like for characters beyond the first plane."""
+    ways = []
+    first, last = (low - 0x10000) >> 10, (high - 0x10000) >> 10
+    for begin, end in ((first, first), (first + 1, last - 1), (last, last)):
+        if begin > end or (begin == last and begin == first and ways):
+            continue
+        bottom = (low & 0x3FF) if begin == first else 0
+        top = (high & 0x3FF) if end == last else 0x3FF
+        ways.append(
+            concat(
+                literal(b"u"),
+                _between(_hex(0xD800 + begin, 4), _hex(0xD800 + end, 4)),
+                literal(b"\\u"),
+                _between(_hex(0xDC00 + bottom, 4), _hex(0xDC00 + top, 4)),
+            )
+        )
+    return union(*ways)
+
+
+def _hex(value: int, num_digits: int) -> tuple[int, ...]:
+    return tuple(value >> 4 * (num_digits - 1 - i) & 15 for i in range(num_digits))
+
+
+def _between(low: tuple[int, ...], high: tuple[int, ...]) -> Expression:
+    """Give the strings of hexadecimal digits from one to another of the same length."""
+    if not low:
+        return EPSILON
+    zeros, full = (0,) * (len(low) - 1), (15,) * (len(low) - 1)
+    if low[0] == high[0]:
+        return concat(_digits(low[0], low[0]), _between(low[1:], high[1:]))
+    begin, end = low[0], high[0]
+    ways = []
+    if low[1:] != zeros:
+        ways.append(concat(_digits(begin, begin), _between(low[1:], full)))
+        begin += 1
+    if high[1:] != full:
+        ways.append(concat(_digits(end, end), _between(zeros, high[1:])))
+        end -= 1
+    if begin <= end:
+        ways.append(concat(_digits(begin, end), _between(zeros, full)))
+    return union(*ways)
+
+
+def _digits(low: int, high: int) -> Expression:
+    mask = 0
+    for digit in range(low, high + 1):
+        for spelling in f"{digit:x}{digit:X}":
+            mask |= 1 << ord(spelling)
+    return byte_class(mask)
+
+
+#: Any one character of a string.
+CHARACTER = encode(characters.ALL)
+
+#: The rest of any string, with its closing quote.
+STRING_REST = concat(star(CHARACTER), QUOTE)
+
+
+def counted_rest(low: int, high: int | None) -> Expression:
+    """Give the rest of a string of `low` to `high` characters, with its closing quote."""
+    return concat(repeat(CHARACTER, low, high), QUOTE)
+
+
+def dump(value: Any) -> bytes:
+    """Give the one text of a scalar value that is generated where a schema names it."""
+    return json.dumps(value, ensure_ascii=False).encode("utf-8", "surrogatepass")
+
+
+def name_text(name: str) -> bytes:
+    """Give a declared name as it's written, without the opening quote and with the closing one."""
+    return dump(name)[1:]
+
+
+def unescape(escape: bytes) -> bytes:
+    """Give an escape sequence (or a pair of surrogates) as `name_text` would write its character."""
+    return dump(json.loads(b'"' + escape + b'"'))[1:-1]

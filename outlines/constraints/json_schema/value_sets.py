@@ -1,0 +1,170 @@
+"""What a schema denotes: a value set, as a union of cases, each of one type of JSON value.
+
+Schemas inside a case (of a member, of an element) are *formulas*: conjunctions of places in the schema document, as
+frozen sets of their numbers. The empty one is any JSON value. allOf and keywords beside anyOf or $ref are the meet of
+cases, computed here; what needs a complement (not, oneOf with overlapping branches, if) isn't read yet.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any, TypeAlias
+
+from outlines.constraints.expression import Expression, intersection, is_empty
+from outlines.constraints.json_schema.numbers import number_texts
+from outlines.constraints.json_schema.text import counted_rest
+
+__all__ = [
+    "ANYTHING",
+    "ArrayCase",
+    "Case",
+    "Formula",
+    "NamedCase",
+    "NumberCase",
+    "ObjectCase",
+    "StringCase",
+    "WordCase",
+    "json_type",
+    "meet",
+]
+
+#: A conjunction of places in the schema, by number.
+Formula: TypeAlias = "frozenset[int]"
+
+ANYTHING: Formula = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class WordCase:
+    """null, true or false: `text` is how JSON writes it."""
+
+    text: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class NumberCase:
+    """The numbers within bounds; None is no bound."""
+
+    is_integer: bool = False
+    low: Fraction | None = None
+    low_open: bool = False
+    high: Fraction | None = None
+    high_open: bool = False
+
+    def expression(self) -> Expression:
+        """Give their texts."""
+        return number_texts(self.is_integer, self.low, self.low_open, self.high, self.high_open)
+
+
+@dataclass(frozen=True, slots=True)
+class StringCase:
+    """The strings with `low` to `high` characters of which each pattern is found; patterns are over JSON text."""
+
+    low: int = 0
+    high: int | None = None
+    patterns: frozenset[Expression] = frozenset()
+
+    def pattern_rest(self) -> Expression:
+        """Give the rest of such a string with its closing quote, counts included."""
+        parts = list(self.patterns)
+        if self.low or self.high is not None:
+            parts.append(counted_rest(self.low, self.high))
+        return intersection(*parts)
+
+
+@dataclass(frozen=True, slots=True)
+class ArrayCase:
+    """The arrays whose elements are in `prefix` and then `rest`, `low` to `high` of them."""
+
+    prefix: tuple[Formula, ...] = ()
+    rest: Formula = ANYTHING
+    low: int = 0
+    high: int | None = None
+
+    def element(self, index: int) -> Formula:
+        return self.prefix[index] if index < len(self.prefix) else self.rest
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectCase:
+    """The objects whose members are declared by `names`, in this order, or else are in `rest`."""
+
+    names: tuple[tuple[str, Formula], ...] = ()
+    required: frozenset[str] = frozenset()
+    rest: Formula = ANYTHING
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class NamedCase:
+    """One value that the schema names, by enum or const."""
+
+    value: Any
+
+
+Case: TypeAlias = "WordCase | NumberCase | StringCase | ArrayCase | ObjectCase | NamedCase"
+
+
+def json_type(value: Any) -> str:
+    """Give the JSON Schema type of a parsed value; an integral float is "number", as it's written with a point."""
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return "boolean"
+    if isinstance(value, int):
+        return "integer"
+    if isinstance(value, float):
+        return "number"
+    return {str: "string", list: "array", dict: "object"}[type(value)]
+
+
+def meet(left: Case, right: Case) -> Case | None:
+    """Give the values in both cases; None if their types or bounds exclude it. Named cases are the reader's."""
+    if type(left) is not type(right):
+        return None
+    if isinstance(left, WordCase):
+        return left if left == right else None
+    if isinstance(left, NumberCase):
+        assert isinstance(right, NumberCase)
+        return _meet_numbers(left, right)
+    if isinstance(left, StringCase):
+        assert isinstance(right, StringCase)
+        low, high = max(left.low, right.low), _least(left.high, right.high)
+        return None if high is not None and low > high else StringCase(low, high, left.patterns | right.patterns)
+    if isinstance(left, ArrayCase):
+        assert isinstance(right, ArrayCase)
+        low, high = max(left.low, right.low), _least(left.high, right.high)
+        length = max(len(left.prefix), len(right.prefix))
+        prefix = tuple(left.element(i) | right.element(i) for i in range(length))
+        return None if high is not None and low > high else ArrayCase(prefix, left.rest | right.rest, low, high)
+    assert isinstance(left, ObjectCase) and isinstance(right, ObjectCase)
+    ours, theirs = dict(left.names), dict(right.names)
+    names = {name: formula | theirs.get(name, right.rest) for name, formula in ours.items()}
+    names.update({name: formula | left.rest for name, formula in theirs.items() if name not in ours})
+    return ObjectCase(tuple(names.items()), left.required | right.required, left.rest | right.rest)
+
+
+def _meet_numbers(left: NumberCase, right: NumberCase) -> NumberCase | None:
+    low, low_open = _tighter([(left.low, left.low_open), (right.low, right.low_open)], max)
+    high, high_open = _tighter([(left.high, left.high_open), (right.high, right.high_open)], min)
+    return NumberCase(left.is_integer or right.is_integer, low, low_open, high, high_open)
+
+
+def _tighter(bounds: Iterable[tuple[Fraction | None, bool]], choose: Any) -> tuple[Fraction | None, bool]:
+    given = [(value, is_open) for value, is_open in bounds if value is not None]
+    if not given:
+        return None, False
+    value = choose(value for value, _ in given)
+    return value, any(is_open for bound, is_open in given if bound == value)
+
+
+def _least(left: int | None, right: int | None) -> int | None:
+    return right if left is None else left if right is None else min(left, right)
+
+
+def is_empty_scalar(case: NumberCase | StringCase) -> bool:
+    """Tell whether no number is within the bounds, or no string fits patterns and lengths."""
+    if isinstance(case, NumberCase):
+        return is_empty(case.expression())
+    return bool(case.patterns) and is_empty(case.pattern_rest())

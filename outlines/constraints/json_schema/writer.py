@@ -1,0 +1,302 @@
+"""The writer: value sets to items and heads, JSON text in declared order.
+
+White space, `WS` below, is what the whitespace pattern matches, by default at most one space:
+
+    { WS "name" WS : WS value (WS , WS "name" WS : WS value)* WS }        [ WS value (, WS value)* WS ]
+
+Declared members come in their order, optional ones may be left out; members that aren't declared come after them.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Any
+
+from outlines.constraints.expression import Expression
+from outlines.constraints.items import (
+    Alternatives,
+    Item,
+    Keys,
+    Literal,
+    NameTable,
+    Symbol,
+    Symbols,
+    Union,
+    text,
+    words,
+)
+from outlines.constraints.json_schema.reader import Document
+from outlines.constraints.json_schema.text import STRING_REST, dump, name_text, unescape
+from outlines.constraints.json_schema.value_sets import (
+    ArrayCase,
+    Case,
+    Formula,
+    NamedCase,
+    NumberCase,
+    ObjectCase,
+    StringCase,
+    WordCase,
+)
+from outlines.constraints.regex import read
+from outlines.exceptions import EmptyLanguageError
+
+__all__ = ["schema_symbols"]
+
+DEFAULT_WHITESPACE = "[ ]?"
+
+_QUOTE = Literal(b'"')
+_COLON = Literal(b":")
+_COMMA = Literal(b",")
+_OPEN_OBJECT = Literal(b"{")
+_CLOSE_OBJECT = Literal(b"}")
+_OPEN_ARRAY = Literal(b"[")
+_CLOSE_ARRAY = Literal(b"]")
+
+
+def schema_symbols(schema: Any, whitespace_pattern: str | None = None) -> Symbols:
+    """Give the symbols whose text is a JSON value that a schema allows.
+
+    Parameters
+    ----------
+    schema
+        The parsed schema, a dict or bool. It's kept, and must not be changed.
+    whitespace_pattern
+        Python pattern of the white space between the parts of the text; None is at most one space.
+
+    Raises
+    ------
+    SchemaError, UnsupportedKeywordError
+        If the schema is wrong at a place, or needs what isn't enforced yet.
+    EmptyLanguageError
+        If no value satisfies it.
+    PatternError
+        If the white space can't be read.
+    """
+    document = Document(schema)
+    if not document.is_inhabited(document.start):
+        raise EmptyLanguageError("the schema: no value satisfies it; look for bounds or types that exclude each other")
+    space = _whitespace(DEFAULT_WHITESPACE if whitespace_pattern is None else whitespace_pattern)
+    return (Writer(document, space).value(document.start),)
+
+
+@lru_cache(maxsize=64)
+def _whitespace(pattern: str) -> Expression:
+    return read(pattern)
+
+
+class Writer:
+    """Makes the items of a document's formulas; the same formula is the same item."""
+
+    def __init__(self, document: Document, space: Expression):
+        self.document = document
+        self.space = space
+        self._values: dict[Formula, Value] = {}
+        self._texts: dict[tuple[Expression, int, int | None], Any] = {}
+
+    def value(self, formula: Formula) -> Value:
+        found = self._values.get(formula)
+        if found is None:
+            found = self._values[formula] = Value(self, formula)
+        return found
+
+    def case_symbols(self, case: Case) -> Symbols:
+        if isinstance(case, WordCase):
+            return (Literal(case.text),)
+        if isinstance(case, NumberCase):
+            return (case.expression(),)
+        if isinstance(case, StringCase):
+            if case.patterns:
+                return _QUOTE, case.pattern_rest()
+            return _QUOTE, text(STRING_REST, STRING_REST, case.low, case.high, self._texts)
+        if isinstance(case, ArrayCase):
+            return ArrayWriter(self, case).symbols()
+        if isinstance(case, ObjectCase):
+            return ObjectWriter(self, case).symbols()
+        return self.named(case.value)
+
+    def named(self, value: Any) -> Symbols:
+        """Write a value that the schema names; scalars in one way."""
+        space = self.space
+        if isinstance(value, list):
+            parts: list[Symbol] = [_OPEN_ARRAY, space]
+            for i, part in enumerate(value):
+                parts += [_COMMA, space] if i else []
+                parts += self.named(part)
+            return (*parts, *([space] if value else []), _CLOSE_ARRAY)
+        if isinstance(value, dict):
+            parts = [_OPEN_OBJECT, space]
+            for i, (name, part) in enumerate(value.items()):
+                parts += [space, _COMMA, space] if i else []
+                parts += [Literal(dump(name)), space, _COLON, space, *self.named(part)]
+            return (*parts, *([space] if value else []), _CLOSE_OBJECT)
+        return (Literal(dump(value)),)
+
+
+class Value(Item):
+    """Any value of a formula."""
+
+    __slots__ = ("writer", "formula")
+
+    def __init__(self, writer: Writer, formula: Formula):
+        self.writer = writer
+        self.formula = formula
+
+    def expand(self) -> Alternatives:
+        writer = self.writer
+        scalars: dict[bytes, None] = {}  # all words and named scalars are one head
+        alternatives: list[Symbols] = []
+        for case in writer.document.value_set(self.formula):
+            if not writer.document.has_value(case):
+                continue
+            if isinstance(case, WordCase):
+                scalars[case.text] = None
+            elif isinstance(case, NamedCase) and not isinstance(case.value, list | dict):
+                scalars[dump(case.value)] = None
+            else:
+                alternatives.append(writer.case_symbols(case))
+        if scalars:
+            alternatives.append((words(list(scalars)),) if len(scalars) > 1 else (Literal(*scalars),))
+        return alternatives
+
+
+class ArrayWriter:
+    """Writes the arrays of a case. What follows element i depends on i alone, with the bounds on how many."""
+
+    def __init__(self, writer: Writer, case: ArrayCase):
+        self.writer = writer
+        self.case = case
+        self.low = case.low
+        self.high = case.high
+        # The first element that has no value is where every array must have ended.
+        for i in range(len(case.prefix) + 1):
+            if (self.high is None or i < self.high) and not writer.document.is_inhabited(case.element(i)):
+                self.high = i
+        self._rests: dict[tuple[int, int, int | None], Elements] = {}
+
+    def symbols(self) -> Symbols:
+        start = self.rest(0, self.low, self.high)
+        return _OPEN_ARRAY, self.writer.space, start
+
+    def rest(self, index: int, low: int, high: int | None) -> Elements:
+        """Give what follows `index` elements with `low` to `high` still to come."""
+        if index > len(self.case.prefix) + 1:
+            index = len(self.case.prefix) + 1  # beyond the prefix all places are alike
+        key = (index, low, high)
+        found = self._rests.get(key)
+        if found is None:
+            found = self._rests[key] = Elements(self, *key)
+        return found
+
+
+class Elements(Item):
+    """The rest of an array after some elements, with its closing bracket."""
+
+    __slots__ = ("array", "index", "low", "high")
+
+    def __init__(self, array: ArrayWriter, index: int, low: int, high: int | None):
+        self.array = array
+        self.index = index
+        self.low = low
+        self.high = high
+
+    def expand(self) -> Alternatives:
+        array, index = self.array, self.index
+        space = array.writer.space
+        alternatives: list[Symbols] = []
+        if self.low == 0:
+            alternatives.append((space, _CLOSE_ARRAY) if index else (_CLOSE_ARRAY,))
+        if self.high is None or self.high > 0:
+            value = array.writer.value(array.case.element(index))
+            rest = array.rest(index + 1, max(self.low - 1, 0), None if self.high is None else self.high - 1)
+            alternatives.append((_COMMA, space, value, rest) if index else (value, rest))
+        return alternatives
+
+
+class ObjectWriter:
+    """Writes the objects of a case. What follows a member depends on how far the declared names have come."""
+
+    def __init__(self, writer: Writer, case: ObjectCase):
+        self.writer = writer
+        self.required = case.required
+        document = writer.document
+        self.names = [(name, formula) for name, formula in case.names if document.is_inhabited(formula)]
+        self.last = len(self.names)  # the place of members that aren't declared
+        self.next_required = [self.last] * (self.last + 1)
+        for i in range(self.last - 1, -1, -1):
+            self.next_required[i] = i if self.names[i][0] in case.required else self.next_required[i + 1]
+        space = writer.space
+        self._afters = [AfterMember(self, i) for i in range(self.last + 1)]
+        self.free: Symbols | None = None
+        if document.is_inhabited(case.rest):
+            self.free = (space, _COLON, space, writer.value(case.rest), space, self._afters[self.last])
+        self._keys: dict[int, Symbol | None] = {}
+        # Declared names that have no value stay in the tree, so that no free name means one of them.
+        declared = [name for name, _ in self.names] + [
+            name for name, formula in case.names if not document.is_inhabited(formula)
+        ]
+        members: list[Symbols] = [
+            (space, _COLON, space, writer.value(formula), space, self._afters[i + 1])
+            for i, (_, formula) in enumerate(self.names)
+        ]
+        members += [()] * (len(declared) - len(members))
+        self.table = NameTable([name_text(name) for name in declared], members, STRING_REST, unescape)
+
+    def symbols(self) -> Symbols:
+        keys, may_end = self.keys(0), self.may_end(0)
+        alternatives: list[Symbols] = []
+        if keys is not None:
+            alternatives.append((_QUOTE, keys))
+        if may_end:
+            alternatives.append((_CLOSE_OBJECT,))
+        return _OPEN_OBJECT, self.writer.space, Union(*alternatives)
+
+    def may_end(self, place: int) -> bool:
+        """Tell whether no declared name from a place on is required."""
+        return self.next_required[place] == self.last
+
+    def keys(self, place: int) -> Symbol | None:
+        """Give the head of the next member's name, after its opening quote; None if no member can follow."""
+        if place not in self._keys:
+            self._keys[place] = self._find_keys(place)
+        return self._keys[place]
+
+    def _find_keys(self, place: int) -> Symbol | None:
+        free = self.free if self.may_end(place) else None
+        last = min(self.next_required[place], self.last - 1)
+        if self.table.root is None:
+            return _FreeName(free) if free is not None else None
+        if place > last and free is None:
+            return None
+        return Keys(self.table.root, place, last, free)
+
+
+class _FreeName(Item):
+    """Any name, where none is declared."""
+
+    __slots__ = ("free",)
+
+    def __init__(self, free: Symbols):
+        self.free = free
+
+    def expand(self) -> Alternatives:
+        return ((STRING_REST, *self.free),)
+
+
+class AfterMember(Item):
+    """What follows a member's value and white space: another member, or the closing brace."""
+
+    __slots__ = ("object", "place")
+
+    def __init__(self, owner: ObjectWriter, place: int):
+        self.object = owner
+        self.place = place
+
+    def expand(self) -> Alternatives:
+        owner = self.object
+        keys = owner.keys(self.place)
+        alternatives: list[Symbols] = []
+        if keys is not None:
+            alternatives.append((_COMMA, owner.writer.space, _QUOTE, keys))
+        if owner.may_end(self.place):
+            alternatives.append((_CLOSE_OBJECT,))
+        return alternatives

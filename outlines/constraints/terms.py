@@ -1,0 +1,113 @@
+"""Terms to items: what a user may ask for, as the symbols that the automaton runs."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from outlines.constraints.expression import EMPTY, Expression, concat, is_empty, literal, repeat, union
+from outlines.constraints.items import Item, Literal, Repeated, Symbol, Symbols, Union, words
+from outlines.constraints.json_schema import schema_symbols
+from outlines.constraints.regex import read
+from outlines.exceptions import ConstraintError, EmptyLanguageError
+from outlines.types.dsl import (
+    CFG,
+    Alternatives,
+    Choice,
+    JsonSchema,
+    KleenePlus,
+    KleeneStar,
+    Optional,
+    QuantifyBetween,
+    QuantifyExact,
+    QuantifyMaximum,
+    QuantifyMinimum,
+    Regex,
+    Sequence,
+    String,
+    Term,
+    python_types_to_terms,
+)
+
+__all__ = ["term_symbols"]
+
+
+def term_symbols(term: Term) -> Symbols:
+    """Give the symbols whose text is in a term's language.
+
+    Raises
+    ------
+    ConstraintError
+        If the term, or one within it, can't be built or has no text; subclasses name the place.
+    """
+    expression = _expression(term)
+    if expression is not None:
+        if is_empty(expression):
+            raise EmptyLanguageError(f"{term!r} has no text: its parts exclude each other")
+        if expression.nullable and not any(target is not EMPTY for target in expression.transitions()[1]):
+            return ()
+        return (expression,)
+    if isinstance(term, JsonSchema):
+        return schema_symbols(json.loads(term.schema), term.whitespace_pattern)
+    if isinstance(term, Sequence):
+        return tuple(symbol for part in term.terms for symbol in term_symbols(_as_term(part)))
+    if isinstance(term, Alternatives):
+        return (Union(*[term_symbols(_as_term(part)) for part in term.terms]),)
+    if isinstance(term, Choice):
+        return _choice(term)
+    counts = _counts(term)
+    if counts is not None:
+        body = term_symbols(_as_term(term.term))  # type: ignore[attr-defined]
+        return (Repeated(body, *counts),)
+    if isinstance(term, CFG):
+        raise ConstraintError("context-free grammars (CFG, and the type dict) are not supported yet")
+    raise TypeError(f"cannot build a constraint from {term!r}")
+
+
+def _as_term(value: Any) -> Term:
+    """Operands of the DSL are kept as they were given; a type among them is converted when it's used."""
+    return python_types_to_terms(value)
+
+
+def _counts(term: Term) -> tuple[int, int | None] | None:
+    """Give how often a term repeats its body; None if it isn't a repetition."""
+    if isinstance(term, KleeneStar):
+        return 0, None
+    if isinstance(term, KleenePlus):
+        return 1, None
+    if isinstance(term, Optional):
+        return 0, 1
+    if isinstance(term, QuantifyExact):
+        return term.count, term.count
+    if isinstance(term, QuantifyMinimum):
+        return term.min_count, None
+    if isinstance(term, QuantifyMaximum):
+        return 0, term.max_count
+    if isinstance(term, QuantifyBetween):
+        return term.min_count, term.max_count
+    return None
+
+
+def _expression(term: Term) -> Expression | None:
+    """Give the expression of a term that is regular; None if something in it isn't."""
+    if isinstance(term, String):
+        return literal(term.value.encode())
+    if isinstance(term, Regex):
+        return read(term.pattern)
+    if isinstance(term, Sequence | Alternatives):
+        parts = [_expression(_as_term(part)) for part in term.terms]
+        if any(part is None for part in parts):
+            return None
+        return (concat if isinstance(term, Sequence) else union)(*parts)  # type: ignore[arg-type]
+    if isinstance(term, Choice):
+        parts = [_expression(_as_term(item)) for item in term.items]
+        return None if any(part is None for part in parts) else union(*parts)  # type: ignore[arg-type]
+    counts = _counts(term)
+    if counts is None:
+        return None
+    body = _expression(_as_term(term.term))  # type: ignore[attr-defined]
+    return None if body is None else repeat(body, *counts)
+
+
+def _choice(term: Choice) -> Symbols:
+    return (Union(*[term_symbols(_as_term(item)) for item in term.items]),)

@@ -1,0 +1,193 @@
+"""The processor that holds the rows of a PyTorch batch to their constraints."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from time import perf_counter
+from typing import Any
+
+import torch
+from typing_extensions import override
+
+from outlines.kernels import dispatch
+from outlines.processors.base_logits_processor import OutlinesLogitsProcessor
+
+__all__ = ["ConstraintLogitsProcessor"]
+
+FINISHED = 1  # the engine's state after an end-of-sequence token
+UNCONSTRAINED = -1  # the kernel's row for a sequence that is left alone
+
+
+class ConstraintLogitsProcessor(OutlinesLogitsProcessor):
+    """Masks the tokens that each row's constraint forbids. One launch serves the whole batch.
+
+    A row's state follows from its generated ids alone, not from the number of calls. So it works with greedy
+    search, sampling, beams (which are reordered between calls), padding to the left, decoders behind an
+    encoder, and assisted generation (which calls with drafts of any length, and takes them back).
+
+    Parameters
+    ----------
+    constraints
+        A constraint for every row, or a list with one for each prompt, None where the prompt's text is free.
+        The rows of a prompt (beams, samples) stand together, as `generate` lays them out. All have the same
+        vocabulary.
+
+    Attributes
+    ----------
+    num_prompts : int or None
+        Length of the list, None if one constraint serves any number of prompts.
+    prompt_length : int
+        Ids of the prompt, as the first call since the last reset had them.
+    constraint_seconds : float
+        Host time since the last reset that went into following the states, gathering their rows and launching
+        the mask. The wait for the ids to reach the host is the model's own time, and not in it. Nothing is
+        synchronised for it.
+
+    Notes
+    -----
+    The mask adds to what other processors did before. Where they (`min_new_tokens`, `bad_words_ids`, forced
+    tokens) leave finite only tokens that the constraint forbids, the whole row is -inf, and the sampler's
+    choice is arbitrary. Beam search with more beams than there are texts keeps forbidden ones too, at a score
+    of -inf.
+    """
+
+    def __init__(self, constraints: Any | Sequence[Any | None]):
+        super().__init__("torch")
+        is_list = isinstance(constraints, (list, tuple))
+        self.constraints = tuple(constraints) if is_list else (constraints,)
+        self.num_prompts = len(constraints) if is_list else None
+        self.reset()
+
+    @override
+    def reset(self) -> None:
+        self.constraint_seconds = 0.0
+        self._ids: torch.Tensor | None = None  # of the last call
+        self.prompt_length = 0
+        self._row_constraints: list[Any | None] = []
+        self._paths: list[list[int]] = []  # of each row: the state before and after each generated token
+        self._num_words = 0
+        self._staging: torch.Tensor | None = None
+
+    @override
+    def process_logits(self, input_ids: torch.Tensor, logits: torch.Tensor) -> torch.Tensor:
+        """Write -inf over forbidden logits, in place.
+
+        Parameters
+        ----------
+        input_ids : int64 tensor [B, length]
+        logits : fp32 | fp16 | bf16 tensor [B, V]
+            V may be larger than the vocabulary; the rest is forbidden where there is a constraint.
+
+        Raises
+        ------
+        ValueError
+            If the rows aren't a multiple of the prompts, or belong to another generation than the calls
+            before.
+        """
+        new_tokens = self._begin(input_ids) if self._ids is None else self._new_tokens(input_ids)
+        self._ids = input_ids
+        started = perf_counter()
+        for constraint, path, tokens in zip(self._row_constraints, self._paths, new_tokens, strict=True):
+            if constraint is not None:
+                _follow(constraint, path, tokens)
+        self._mask(logits)
+        self.constraint_seconds += perf_counter() - started
+        return logits
+
+    def prompt_constraints(self, num_prompts: int) -> list[Any | None]:
+        """Give the constraint of each prompt; ValueError if there is one for another number of them."""
+        if self.num_prompts not in (None, num_prompts):
+            raise ValueError(
+                f"{num_prompts} prompts for a list of {self.num_prompts} output types: give one output "
+                "type for each prompt, or a single one for all of them"
+            )
+        return list(self.constraints) if self.num_prompts is not None else [self.constraints[0]] * num_prompts
+
+    def _begin(self, input_ids: torch.Tensor) -> list[list[int]]:
+        num_rows, self.prompt_length = input_ids.shape
+        num_prompts = num_rows if self.num_prompts is None else self.num_prompts
+        if num_rows % max(num_prompts, 1):
+            raise ValueError(
+                f"{num_rows} rows don't divide among {num_prompts} prompts with an output type each"
+            )
+        constraints = self.prompt_constraints(num_prompts)
+        self._row_constraints = [constraints[row * num_prompts // num_rows] for row in range(num_rows)]
+        self._paths = [[] if each is None else [each.start_state] for each in self._row_constraints]
+        self._num_words = max((len(c.row(c.start_state)) for c in constraints if c is not None), default=0)
+        return [[] for _ in range(num_rows)]
+
+    def _new_tokens(self, input_ids: torch.Tensor) -> list[list[int]]:
+        """Find what each row added, and cut its path to what was known. On a GPU this waits for the ids."""
+        before = self._ids
+        num_rows, length = before.shape
+        if (
+            input_ids.shape == (num_rows, length + 1)
+            and input_ids.device == before.device  # an assistant may be on another one
+            and torch.equal(input_ids[:, :-1], before)
+        ):
+            return input_ids[:, -1:].tolist()
+
+        start = self.prompt_length
+        before, now = before.cpu(), input_ids.cpu()
+        if len(now) != num_rows or not torch.equal(now[:, :start], before[:, :start]):
+            raise ValueError(
+                "these ids belong to another generation than those of the last call: call `reset` between"
+            )
+        started = perf_counter()
+        before, now = before[:, start:].numpy(), now[:, start:].numpy()
+        # Equal ids under one constraint mean equal states, so any such row will do as the parent of a beam.
+        parents = {
+            (c, ids.tobytes()): row
+            for row, (c, ids) in enumerate(zip(self._row_constraints, before, strict=True))
+        }
+        paths, new_tokens = [], []
+        for row, (constraint, ids) in enumerate(zip(self._row_constraints, now, strict=True)):
+            parent = parents.get((constraint, ids[:-1].tobytes()), row)
+            known = _common_length(before[parent], ids)
+            paths.append(self._paths[parent][: known + 1])
+            new_tokens.append(ids[known:].tolist())
+        self._paths = paths
+        self.constraint_seconds += perf_counter() - started
+        return new_tokens
+
+    def _mask(self, logits: torch.Tensor) -> None:
+        """Gather the rows of the states and mask the logits. Sequences in equal states share a row."""
+        rows: dict[tuple[Any, int], int] = {}
+        row = [
+            UNCONSTRAINED if constraint is None else rows.setdefault((constraint, path[-1]), len(rows))
+            for constraint, path in zip(self._row_constraints, self._paths, strict=True)
+        ]
+        if not rows:
+            return
+        # One buffer, so one copy to the device: the words of all rows, and behind them each sequence's row.
+        split = len(rows) * self._num_words
+        staging = self._stage(len(row), logits.device)[: split + len(row)]
+        host = staging.numpy()
+        for (constraint, state), words in zip(rows, host[:split].reshape(len(rows), -1), strict=True):
+            words[:] = constraint.row(state)
+        host[split:] = row
+        staged = staging.to(logits.device, non_blocking=True)
+        dispatch.mask(logits, staged[:split].view(len(rows), -1), staged[split:])
+
+    def _stage(self, num_sequences: int, device: torch.device) -> torch.Tensor:
+        """Give the host's buffer. Reading the ids waited for the step before, so for the copy out of it."""
+        if self._staging is None:
+            size = num_sequences * (self._num_words + 1)
+            self._staging = torch.empty(size, dtype=torch.int32, pin_memory=device.type == "cuda")
+        return self._staging
+
+
+def _follow(constraint: Any, path: list[int], tokens: list[int]) -> None:
+    """Append the state after each token to a path. What follows the end (padding) leaves it finished."""
+    state = path[-1]
+    for token in tokens:
+        if state != FINISHED:
+            state = constraint.next_state(state, token)
+        path.append(state)
+
+
+def _common_length(first: Any, second: Any) -> int:
+    """Length of the longest common prefix of two arrays."""
+    length = min(len(first), len(second))
+    differing = (first[:length] != second[:length]).nonzero()[0]
+    return int(differing[0]) if len(differing) else length

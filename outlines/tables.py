@@ -1,0 +1,364 @@
+"""Rows and transitions of a constraint under a vocabulary, made as sequences meet them.
+
+A state is one int32. Its row is the packed mask of the tokens that it allows: the base rows of its heads, which are
+the vocabulary's, and the few tokens that reach past a head's exit into the tail. A transition is by token. What was
+found once is kept, so a warm step is two dictionary lookups.
+"""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+
+from outlines.automaton import Automaton, Closure, HeadSymbol, Thread
+from outlines.constraints.expression import Expression
+from outlines.constraints.items import KeyPlace, Keys, Literal, Symbols, Text, WordNode
+from outlines.exceptions import LimitError
+from outlines.reach import Base, HeadTables, Words, bases_and_list, pack, unpack
+from outlines.trie import ROOT
+from outlines.vocabulary import WORD_BITS, Vocabulary
+
+__all__ = ["DEAD", "FINISHED", "UNCONSTRAINED", "Tables"]
+
+DEAD, FINISHED, UNCONSTRAINED = 0, 1, 2
+_FIRST_STATE = 3
+_LAST_STATE = 2**31 - 1
+
+#: Bytes of dense rows that one constraint keeps; then it forgets them all and makes again what is asked for.
+ROW_BUDGET_BYTES = 32 * 2**20
+
+#: What a walk found: base rows, and further tokens.
+_Found = tuple[tuple[Base, ...], tuple[int, ...]]
+
+_NOTHING: _Found = ((), ())
+
+_state_numbers = itertools.count(_FIRST_STATE)
+
+
+class Tables:
+    """States, rows and transitions of one constraint.
+
+    Parameters
+    ----------
+    start
+        The symbols that a whole text must match.
+    vocabulary
+        The tokens; its lock guards what isn't found in a table yet.
+    """
+
+    def __init__(self, start: Symbols, vocabulary: Vocabulary):
+        self.vocabulary = vocabulary
+        self._lock = vocabulary.lock
+        with self._lock:
+            if vocabulary.head_tables is None:
+                vocabulary.head_tables = HeadTables(vocabulary)
+            self._heads: HeadTables = vocabulary.head_tables
+            self._trie = vocabulary.trie
+            self._num_tokens = vocabulary.num_tokens
+            self._eos = frozenset(vocabulary.eos_token_ids)
+            self._automaton = Automaton(start)
+            self._states: dict[tuple[frozenset[Thread], bool], int] = {}
+            self._closures: dict[int, Closure] = {}
+            self._transitions: dict[int, int] = {}
+            self._rows: dict[int, Words] = {}
+            self._distinct_rows: dict[tuple, Words] = {}
+            self._walks: dict[tuple[int, int], _Found] = {}
+            self._names: dict[tuple[int, KeyPlace], list[tuple[int, KeyPlace, int]]] = {}
+            self._declared: dict[tuple[int, WordNode], list[tuple[int, WordNode]]] = {}
+            self._row_limit = max(64, ROW_BUDGET_BYTES // (4 * vocabulary.num_words))
+            self._plain_loops: dict[int, Expression] = {}  # states of one thread that is an expression
+            self.start_state = self._state(self._automaton.start)
+
+    @property
+    def num_states(self) -> int:
+        """States met so far."""
+        return len(self._closures)
+
+    # Transitions
+
+    def next_state(self, state: int, token: int) -> int:
+        """Give the state after a token; DEAD if it's forbidden.
+
+        Raises
+        ------
+        ValueError
+            If the token is no id of the vocabulary, or the state isn't one of this constraint.
+        """
+        found = self._transitions.get(state * self._num_tokens + token)
+        if found is not None and 0 <= token < self._num_tokens:
+            return found
+        loop = self._plain_loops.get(state)
+        if loop is not None and 0 <= token < self._num_tokens and self._heads.stays(loop, token):
+            return state
+        with self._lock:
+            return self._find_next(state, token)
+
+    def _find_next(self, state: int, token: int) -> int:
+        if not 0 <= token < self._num_tokens:
+            raise ValueError(f"token {token} is not an id; the vocabulary has {self._num_tokens} tokens")
+        if state < _FIRST_STATE:
+            return self._next_reserved(state, token)
+        closure = self._closure(state)
+        if token in self._eos:
+            following = FINISHED if closure.is_accepting else DEAD
+        else:
+            text = self.vocabulary.tokens[token]
+            following = DEAD if text is None else self._state(self._automaton.run(closure.threads, text))
+        self._transitions[state * self._num_tokens + token] = following
+        return following
+
+    def _next_reserved(self, state: int, token: int) -> int:
+        if state == UNCONSTRAINED:
+            return FINISHED if token in self._eos else UNCONSTRAINED
+        return FINISHED if state == FINISHED and token in self._eos else DEAD
+
+    def _closure(self, state: int) -> Closure:
+        try:
+            return self._closures[state]
+        except KeyError:
+            raise ValueError(f"state {state} is not one of this constraint") from None
+
+    def _state(self, closure: Closure) -> int:
+        """Intern a set of threads."""
+        threads, is_accepting = closure
+        if not threads and not is_accepting:
+            return DEAD
+        key = (frozenset(threads), is_accepting)
+        found = self._states.get(key)
+        if found is None:
+            found = next(_state_numbers)
+            if found > _LAST_STATE:
+                raise LimitError("states", "2,147,483,645 states were made in this process; start a new one")
+            self._states[key] = found
+            self._closures[found] = closure
+            if len(threads) == 1 and isinstance(threads[0][0], Expression):
+                self._plain_loops[found] = threads[0][0]
+        return found
+
+    def is_accepting(self, state: int) -> bool:
+        """Tell whether the text may end in a state."""
+        return state == FINISHED or state == UNCONSTRAINED or (state != DEAD and self._closure(state).is_accepting)
+
+    # Rows
+
+    def row(self, state: int) -> Words:
+        """Give a state's row: int32 [W], not to be written; bits from num_tokens on are 0."""
+        found = self._rows.get(state)
+        if found is None:
+            with self._lock:
+                found = self._make_row(state)
+                if len(self._distinct_rows) > self._row_limit:
+                    self._rows.clear()
+                    self._distinct_rows.clear()
+                self._rows[state] = found
+        return found
+
+    def _make_row(self, state: int) -> Words:
+        if state == UNCONSTRAINED:
+            return pack(np.arange(self._num_tokens), self.vocabulary.num_words)
+        if state < _FIRST_STATE:
+            return pack(self.vocabulary.eos_token_ids, self.vocabulary.num_words)
+        threads, is_accepting = self._closure(state)
+        if len(threads) == 1:
+            bases, tokens = self._walk_thread(ROOT, *threads[0])
+        else:
+            found = [self._walk_thread(ROOT, head, tail) for head, tail in threads]
+            bases = tuple(dict.fromkeys(base for part in found for base in part[0]))
+            tokens = tuple(token for part in found for token in part[1])
+        key = (bases, frozenset(tokens), is_accepting)
+        row = self._distinct_rows.get(key)
+        if row is None:
+            row = self._compose(bases, tokens, is_accepting)
+            self._distinct_rows[key] = row
+        return row
+
+    def _compose(self, bases: tuple[Base, ...], tokens: tuple[int, ...], is_accepting: bool) -> Words:
+        """Join base rows and tokens to a dense row."""
+        if bases:
+            row = bases[0].words.copy()
+            for base in bases[1:]:
+                row |= base.words
+        else:
+            row = np.zeros(self.vocabulary.num_words, np.int32)
+        words = memoryview(row).cast("B").cast("I")
+        for token in tokens:
+            words[token >> 5] |= 1 << (token & 31)
+        if is_accepting:
+            for token in self._eos:
+                words[token >> 5] |= 1 << (token & 31)
+        row.flags.writeable = False
+        return row
+
+    # Walks: which tokens lead on from a node of the trie. A token that ends where a thread is alive is allowed.
+
+    def _walk(self, node: int, tail: int) -> _Found:
+        """Give the tokens below a node that a tail allows."""
+        key = (node, tail)
+        found = self._walks.get(key)
+        if found is None:
+            threads = self._automaton.closure(tail).threads
+            if len(threads) == 1:
+                found = self._walk_thread(node, *threads[0])
+            elif not threads:
+                found = _NOTHING
+            else:
+                parts = [self._walk_thread(node, head, rest) for head, rest in threads]
+                found = _join(parts)
+            self._walks[key] = found
+        return found
+
+    def _walk_thread(self, node: int, head: HeadSymbol, tail: int) -> _Found:
+        kind = type(head)
+        if kind is Literal:
+            return self._walk_literal(node, head, tail)  # type: ignore[arg-type]
+        if kind is Expression:
+            reach = self._heads.reach(node, head)  # type: ignore[arg-type]
+            exit_node = reach.exit if tail else None
+            if exit_node is None:
+                return reach.bases, reach.tokens
+            bases, tokens = self._walk(exit_node, tail)
+            return reach.bases + bases, reach.tokens + tokens
+        if kind is Keys:
+            return self._walk_keys(node, head, tail)  # type: ignore[arg-type]
+        if kind is Text:
+            return self._walk_text(node, head, tail)  # type: ignore[arg-type]
+        assert kind is WordNode
+        return self._walk_words(node, head, tail)  # type: ignore[arg-type]
+
+    def _walk_literal(self, node: int, head: Literal, tail: int) -> _Found:
+        trie = self._trie
+        tokens: list[int] = []
+        text = head.text
+        for place in range(head.offset, len(text)):
+            following = trie.children(node).get(text[place])
+            if following is None:
+                return (), tuple(tokens)
+            node = following
+            tokens += trie.tokens(node)
+        if not trie.children(node):
+            return (), tuple(tokens)
+        bases, more = self._walk(node, tail)
+        return bases, (*tokens, *more)
+
+    def _walk_words(self, node: int, head: WordNode, tail: int) -> _Found:
+        trie = self._trie
+        tokens: list[int] = []
+        parts: list[_Found] = []
+        stack = [(node, head)]
+        while stack:
+            at, word = stack.pop()
+            children, branches = trie.children(at), word.children()
+            for byte in children.keys() & branches.keys():
+                below, branch = children[byte], branches[byte]
+                tokens += trie.tokens(below)
+                if branch.ended is not None and trie.children(below):
+                    parts.append(self._walk(below, tail))
+                stack.append((below, branch))
+        return _join([((), tuple(tokens)), *parts]) if parts else ((), tuple(tokens))
+
+    def _walk_text(self, node: int, head: Text, tail: int) -> _Found:
+        """Counts are filters: on the tokens inside, on those that end with the quote, and on those that reach past."""
+        reach = self._heads.text_reach(node, head.rest, head.start)
+        low, high = head.low, head.high
+        most = reach.max_count + 1 if high is None else high
+        bases, tokens = reach.inside(high)
+        more = [token for token, count in reach.closers if low <= count <= most]
+        if reach.exit is not None:
+            exit_count = reach.exit_count
+            past_bases, past = self._walk(reach.exit, tail)
+            more += [token for token in past if low <= exit_count[token] <= most]
+            for base in past_bases:
+                kept = [token for token in unpack(base.words).tolist() if low <= exit_count[token] <= most]
+                part = bases_and_list(np.asarray(kept, np.int64), self.vocabulary.num_words)
+                bases, more = bases + part[0], [*more, *part[1]]
+        return bases, (*tokens, *more)
+
+    def _walk_keys(self, node: int, head: Keys, tail: int) -> _Found:
+        if head.free is None:
+            return self._walk_declared(node, head, tail)
+        push, trie = self._automaton.push, self._trie
+        free_tail = push(head.free, tail)
+        reach = self._heads.reach(node, head.place.rest)
+        bases, tokens = reach.bases, reach.tokens
+        if reach.exit is not None:
+            past = self._walk(reach.exit, free_tail)
+            bases, tokens = bases + past[0], tokens + past[1]
+        taken: set[int] = set()  # tokens in which a declared name ends: not free ones
+        given: list[_Found] = []
+        for below, place, name in self._names_within(node, head.place):
+            taken.update(trie.tokens(below))
+            free_bases, free_tokens = self._walk(below, free_tail)
+            taken.update(free_tokens)
+            for base in free_bases:
+                taken.update(unpack(base.words).tolist())
+            if head.allows(name, place):
+                given.append(((), trie.tokens(below)))
+                given.append(self._walk(below, push(place.table.members[name], tail)))
+        if not taken:
+            return bases, tokens
+        cleared = pack(list(taken), self.vocabulary.num_words)
+        bases = tuple(
+            Base(base.words & ~cleared) if (base.words & cleared).any() else base for base in bases
+        )
+        return _join([(bases, tuple(token for token in tokens if token not in taken)), *given])
+
+    def _names_within(self, node: int, place: KeyPlace) -> list[tuple[int, KeyPlace, int]]:
+        """Give where declared names end below a node: the node after the quote, the place before it, the name."""
+        key = (node, place)
+        found = self._names.get(key)
+        if found is None:
+            found = []
+            stack = [(node, place)]
+            while stack:
+                at, here = stack.pop()
+                children = self._trie.children(at)
+                for byte in here.bytes_on_tree():
+                    below = children.get(byte)
+                    if below is None:
+                        continue
+                    outcome = here.step(byte)
+                    if isinstance(outcome, KeyPlace):
+                        stack.append((below, outcome))
+                    elif isinstance(outcome, int):
+                        found.append((below, here, outcome))
+            self._names[key] = found
+        return found
+
+    def _walk_declared(self, node: int, head: Keys, tail: int) -> _Found:
+        """Follow the tree of declared names; each node of it knows whether a name in range lies below."""
+        trie = self._trie
+        first, last = head.first, head.last
+        members = head.place.table.members
+        tokens: list[int] = []
+        parts: list[_Found] = []
+        for below, word in self._declared_within(node, head.place.node):
+            if not word.has_between(first, last):
+                continue
+            tokens += trie.tokens(below)
+            if word.word is not None and trie.children(below):
+                parts.append(self._walk(below, self._automaton.push(members[word.word], tail)))
+        return _join([((), tuple(tokens)), *parts]) if parts else ((), tuple(tokens))
+
+    def _declared_within(self, node: int, word: WordNode) -> list[tuple[int, WordNode]]:
+        """Give the nodes below a node that spell on in the tree of declared names, as they're declared."""
+        key = (node, word)
+        found = self._declared.get(key)
+        if found is None:
+            found = self._declared[key] = []
+            stack = [key]
+            while stack:
+                at, word = stack.pop()
+                children, branches = self._trie.children(at), word.children()
+                for byte in children.keys() & branches.keys():
+                    found.append((children[byte], branches[byte]))
+                    stack.append((children[byte], branches[byte]))
+        return found
+
+
+def _join(parts: list[_Found]) -> _Found:
+    bases = tuple(dict.fromkeys(base for part in parts for base in part[0]))
+    return bases, tuple(dict.fromkeys(token for part in parts for token in part[1]))
+
+
+assert WORD_BITS == 32  # the shifts of _compose

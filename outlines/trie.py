@@ -1,0 +1,168 @@
+"""The vocabulary trie: the prefix tree over the bytes of all tokens, in flat arrays, and nodes merged out of several.
+
+Nodes are numbered level by level, each level in the order of its strings, so the children of a node are one run of
+numbers and a whole level is handled by one NumPy operation. Node 0 is the root. A *merged* node (numbers from
+`num_nodes` on) stands for a set of nodes: what may follow after any of several places within tokens. Merged nodes are
+interned, and their children are found when first asked for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["ROOT", "Trie"]
+
+ROOT = 0
+
+#: A merged node of more nodes than this finds its children with NumPy: below, a Python loop is faster.
+_FEW_NODES = 32
+
+
+class Trie:
+    """A prefix tree over byte strings.
+
+    Attributes
+    ----------
+    byte : uint8 [N]
+        Last byte of each node's string; 0 for the root.
+    first_child, num_children : int32 [N]
+        The children of node n are `first_child[n]` to `first_child[n] + num_children[n] - 1`, in order of their bytes.
+    token_start : int32 [N + 1], token : int32 [T]
+        The tokens whose bytes are node n's string are `token[token_start[n]:token_start[n + 1]]`.
+    """
+
+    ARRAYS = ("byte", "first_child", "num_children", "token_start", "token")
+
+    def __init__(self, arrays: dict[str, NDArray]):
+        self.byte = arrays["byte"]
+        self.first_child = arrays["first_child"]
+        self.num_children = arrays["num_children"]
+        self.token_start = arrays["token_start"]
+        self.token = arrays["token"]
+        self.num_nodes = len(self.byte)
+        self.has_children = (self.num_children > 0).tobytes()  # a flag a node: indexing bytes is fast
+        self._children: dict[int, dict[int, int]] = {}
+        self._tokens: dict[int, tuple[int, ...]] = {}
+        self._members: list[tuple[int, ...]] = []  # of each merged node, its plain nodes
+        self._merged: dict[tuple[int, ...], int] = {}
+
+    @classmethod
+    def build(cls, tokens: Sequence[bytes | None]) -> Trie:
+        """Build the trie of the tokens that are not None nor empty; cost: a few NumPy passes a level."""
+        ids = [i for i, text in enumerate(tokens) if text]
+        ids.sort(key=lambda i: tokens[i])  # type: ignore[arg-type, return-value]
+        texts: list[bytes] = [tokens[i] for i in ids]  # type: ignore[misc]
+        lengths = np.fromiter(map(len, texts), np.int64, len(texts))
+        starts = np.concatenate(([0], np.cumsum(lengths)))
+        joined = np.frombuffer(b"".join(texts), np.uint8)
+        depth_limit = int(lengths.max(initial=0))
+
+        parents, last_bytes = [np.zeros(1, np.int64)], [np.zeros(1, np.uint8)]
+        node_of_text = np.zeros(len(texts), np.int64)
+        alive = np.arange(len(texts))  # texts at least as long as the level, in order
+        above = np.zeros(len(texts), np.int64)  # their node on the level above
+        num_nodes = 1
+        for depth in range(1, depth_limit + 1):
+            keep = lengths[alive] >= depth
+            alive, above = alive[keep], above[keep]
+            byte = joined[starts[alive] + depth - 1]
+            is_new = np.ones(len(alive), bool)
+            is_new[1:] = (byte[1:] != byte[:-1]) | (above[1:] != above[:-1])
+            node = num_nodes + np.cumsum(is_new) - 1
+            parents.append(above[is_new])
+            last_bytes.append(byte[is_new])
+            ends = lengths[alive] == depth
+            node_of_text[alive[ends]] = node[ends]
+            above = node
+            num_nodes = int(node[-1]) + 1
+        parent = np.concatenate(parents)
+        num_children = np.bincount(parent[1:], minlength=num_nodes)
+        order = np.argsort(node_of_text, kind="stable")
+        per_node = np.bincount(node_of_text, minlength=num_nodes)
+        return cls(
+            {
+                "byte": np.concatenate(last_bytes),
+                "first_child": (1 + np.concatenate(([0], np.cumsum(num_children)[:-1]))).astype(np.int32),
+                "num_children": num_children.astype(np.int32),
+                "token_start": np.concatenate(([0], np.cumsum(per_node))).astype(np.int32),
+                "token": np.asarray(ids, np.int32)[order],
+            }
+        )
+
+    def arrays(self) -> dict[str, NDArray]:
+        """Give the arrays that `Trie` is made of, to be kept on disk."""
+        return {name: getattr(self, name) for name in self.ARRAYS}
+
+    def children(self, node: int) -> dict[int, int]:
+        """Give the children of a node by byte; not to be changed."""
+        found = self._children.get(node)
+        if found is None:
+            found = self._children[node] = self._find_children(node)
+        return found
+
+    def tokens(self, node: int) -> tuple[int, ...]:
+        """Give the tokens that end at a node."""
+        found = self._tokens.get(node)
+        if found is None:
+            members = self.members(node)
+            start, token = self.token_start, self.token
+            found = tuple(t for n in members for t in token[start[n] : start[n + 1]].tolist())
+            self._tokens[node] = found
+        return found
+
+    def members(self, node: int) -> tuple[int, ...]:
+        """Give the plain nodes that a node stands for."""
+        return (node,) if node < self.num_nodes else self._members[node - self.num_nodes]
+
+    def merge(self, nodes: NDArray) -> int | None:
+        """Give the node that stands for what may follow any of the plain `nodes`; None if nothing follows."""
+        members = np.unique(nodes[self.num_children[nodes] > 0])
+        return self._intern(tuple(members.tolist())) if len(members) else None
+
+    def _intern(self, members: tuple[int, ...]) -> int:
+        if len(members) == 1:
+            return members[0]
+        node = self._merged.get(members)
+        if node is None:
+            node = self._merged[members] = self.num_nodes + len(self._members)
+            self._members.append(members)
+        return node
+
+    def _find_children(self, node: int) -> dict[int, int]:
+        if node < self.num_nodes:
+            first, count = int(self.first_child[node]), int(self.num_children[node])
+            return dict(zip(self.byte[first : first + count].tolist(), range(first, first + count), strict=True))
+        members = self._members[node - self.num_nodes]
+        grouped: dict[int, list[int]] = {}
+        if len(members) <= _FEW_NODES:
+            for member in members:
+                for byte, child in self.children(member).items():
+                    grouped.setdefault(byte, []).append(child)
+        else:
+            child = self.expand(np.asarray(members))[1]
+            byte = self.byte[child]
+            order = np.argsort(byte, kind="stable")
+            child, byte = child[order], byte[order]
+            cuts = np.flatnonzero(byte[1:] != byte[:-1]) + 1
+            for group in np.split(child, cuts) if len(child) else []:
+                grouped[int(self.byte[group[0]])] = group.tolist()
+        return {byte: self._intern(tuple(sorted(group))) for byte, group in grouped.items()}
+
+    def expand(self, nodes: NDArray) -> tuple[NDArray, NDArray]:
+        """Give all children of plain nodes: for each child the position of its parent in `nodes`, and the child."""
+        count = self.num_children[nodes]
+        total = int(count.sum())
+        parent = np.repeat(np.arange(len(nodes)), count)
+        within = np.arange(total) - np.repeat(np.cumsum(count) - count, count)
+        return parent, self.first_child[nodes][parent] + within
+
+    def tokens_of(self, nodes: NDArray) -> tuple[NDArray, NDArray]:
+        """Give the tokens that end at any of the plain nodes, and for each the position of its node in `nodes`."""
+        count = self.token_start[nodes + 1] - self.token_start[nodes]
+        total = int(count.sum())
+        origin = np.repeat(np.arange(len(nodes)), count)
+        within = np.arange(total) - np.repeat(np.cumsum(count) - count, count)
+        return self.token[self.token_start[nodes][origin] + within], origin

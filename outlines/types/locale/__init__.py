@@ -1,0 +1,5 @@
+"""Output types that depend on a country."""
+
+from outlines.types.locale import us
+
+__all__ = ["us"]

@@ -1,0 +1,196 @@
+"""The term of a JSON Schema, from every kind of object that describes one."""
+
+from __future__ import annotations
+
+import json
+import warnings
+from collections.abc import Callable, Iterable
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from outlines.exceptions import shorten
+from outlines.types.json_schema_utils import (
+    json_schema_dict_to_dataclass,
+    json_schema_dict_to_pydantic,
+    json_schema_dict_to_typeddict,
+)
+from outlines.types.terms import _TextTerm
+from outlines.types.typed_dicts import for_pydantic
+from outlines.types.utils import is_dataclass, is_genson_schema_builder, is_pydantic_model, is_typed_dict
+
+__all__ = ["JsonSchema", "check_schema", "json_schema"]
+
+
+class JsonSchema(_TextTerm):
+    r"""The JSON values that a JSON Schema (draft 7) describes.
+
+    Parameters
+    ----------
+    schema
+        A dict, the text of a schema (kept verbatim), a pydantic model class, a `TypedDict` class (of `typing`
+        or of `typing_extensions`, on every version of Python), a dataclass class, or a genson
+        `SchemaBuilder`.
+    whitespace_pattern
+        Pattern of the white space between the parts of the JSON text; None leaves it to the engine. It takes
+        no part in equality.
+    ensure_ascii
+        Write the characters of the schema that aren't ASCII as `\uXXXX`. A schema given as text is never
+        rewritten.
+
+    Attributes
+    ----------
+    schema : str
+        Text of the schema.
+
+    Raises
+    ------
+    ValueError
+        If `schema` is none of the above.
+    json.JSONDecodeError
+        If a text is not JSON.
+    jsonschema.exceptions.SchemaError
+        If the schema breaks the meta-schema of draft 7, see `check_schema`.
+    """
+
+    _text_field = "schema"
+
+    def __init__(self, schema: Any, whitespace_pattern: str | None = None, ensure_ascii: bool = True):
+        self.schema = _schema_text(schema, ensure_ascii)
+        self.whitespace_pattern = whitespace_pattern
+        _check_schema_text(self.schema)
+
+    def __eq__(self, other: object) -> bool:
+        """Compare the schemas as JSON, so that white space and the order of keys don't matter."""
+        if not isinstance(other, JsonSchema):
+            return False
+        return self.schema == other.schema or json.loads(self.schema) == json.loads(other.schema)
+
+    __hash__ = None  # type: ignore[assignment]  # as every term: terms can be changed
+
+    def _pattern(self) -> str:
+        raise NotImplementedError(
+            "a JSON Schema can't be written as a regular expression yet. "
+            "Use it as the whole output type: then no expression is needed."
+        )
+
+    @classmethod
+    def from_file(cls, path: str | Path) -> JsonSchema:
+        """Read the schema from a JSON file."""
+        return cls(json.loads(Path(path).read_text(encoding="utf-8")))
+
+    @classmethod
+    def is_json_schema(cls, obj: object) -> bool:
+        """Say whether `obj` stands for a JSON Schema by itself; a plain dict or text doesn't."""
+        return isinstance(obj, cls) or is_genson_schema_builder(obj) or _is_schema_class(obj)
+
+    @classmethod
+    def convert_to(cls, schema: Any, target_types: Iterable[str]) -> Any:
+        """Give `schema` as one of the kinds of object that a provider takes.
+
+        Parameters
+        ----------
+        schema
+            Anything that `JsonSchema` takes, or a `JsonSchema`.
+        target_types
+            Names out of "str", "dict", "pydantic", "typeddict", "dataclass" and "genson", the best one first.
+
+        Returns
+        -------
+        object
+            `schema` itself where it is already of one of the kinds (a `JsonSchema` is a "str" before it is a
+            "dict", and both before it is made a class). Otherwise the first kind that it can be converted to;
+            nothing can be converted to genson.
+
+        Raises
+        ------
+        ValueError
+            If no kind is left. Each one that failed has given a warning with its reason.
+        """
+        targets = list(target_types)
+        if isinstance(schema, cls):
+            text = schema.schema
+            targets.sort(key=lambda target: {"str": 0, "dict": 1}.get(target, 2))
+        elif any(target in _KINDS and _KINDS[target](schema) for target in targets):
+            return schema
+        else:
+            text = cls(schema).schema
+        for target in targets:
+            if target not in _CONVERSIONS:
+                continue
+            try:
+                return _CONVERSIONS[target](text)
+            # What the class builders raise is theirs to choose; the reason is passed on.
+            except Exception as error:
+                warnings.warn(f"The schema can't be converted to {target}: {error}", stacklevel=2)
+        raise ValueError(f"Cannot convert schema type {type(schema).__name__} to any of {targets}.")
+
+
+def json_schema(schema: Any) -> JsonSchema:
+    """Give the JSON values that `schema` describes; `JsonSchema` says what it may be."""
+    return JsonSchema(schema)
+
+
+def check_schema(schema: dict[str, Any] | bool) -> None:
+    """Check a schema against the meta-schema of draft 7.
+
+    The check is slow (half a millisecond for a usual schema), so schemas that passed are remembered by their
+    text. Formats in the meta-schema aren't asserted: for `pattern` the check would be Python's `re`, but the
+    patterns of JSON Schema are ECMAScript's, and the engine reads them itself.
+
+    Raises
+    ------
+    jsonschema.exceptions.SchemaError
+        If the schema breaks the meta-schema.
+    """
+    _check_schema_text(json.dumps(schema))
+
+
+@lru_cache(maxsize=256)
+def _check_schema_text(text: str) -> None:
+    from jsonschema import Draft7Validator
+
+    Draft7Validator.check_schema(json.loads(text), format_checker=None)
+
+
+def _schema_text(schema: Any, ensure_ascii: bool) -> str:
+    if isinstance(schema, str):
+        return schema
+    if is_genson_schema_builder(schema):
+        return schema.to_json(ensure_ascii=ensure_ascii)
+    if isinstance(schema, dict):
+        described = schema
+    elif is_pydantic_model(schema):
+        described = schema.model_json_schema()
+    elif _is_schema_class(schema):
+        from pydantic import TypeAdapter
+
+        described = TypeAdapter(for_pydantic(schema)).json_schema()
+    else:
+        raise ValueError(
+            f"Cannot parse schema {shorten(schema)}. Give a dict, the text of a schema, a pydantic model "
+            "class, a TypedDict class, a dataclass class or a genson SchemaBuilder."
+        )
+    return json.dumps(described, ensure_ascii=ensure_ascii)
+
+
+def _is_schema_class(obj: object) -> bool:
+    return is_pydantic_model(obj) or is_typed_dict(obj) or is_dataclass(obj)
+
+
+_KINDS: dict[str, Callable[[Any], bool]] = {
+    "str": lambda schema: isinstance(schema, str),
+    "dict": lambda schema: isinstance(schema, dict),
+    "pydantic": is_pydantic_model,
+    "typeddict": is_typed_dict,
+    "dataclass": is_dataclass,
+    "genson": is_genson_schema_builder,
+}
+
+_CONVERSIONS: dict[str, Callable[[str], Any]] = {
+    "str": lambda text: text,
+    "dict": json.loads,
+    "pydantic": lambda text: json_schema_dict_to_pydantic(json.loads(text)),
+    "typeddict": lambda text: json_schema_dict_to_typeddict(json.loads(text)),
+    "dataclass": lambda text: json_schema_dict_to_dataclass(json.loads(text)),
+}
