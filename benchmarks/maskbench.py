@@ -46,7 +46,7 @@ import time
 import traceback
 import warnings
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -597,18 +597,30 @@ def judge(records: list[dict]) -> dict:
         "valid rejected": sorted(set(rejected)),
         "invalid accepted": sorted(set(accepted)),
         "contradicts itself": sorted(set(broken)),
-        "slowest first masks": _slowest((record["ttfm_ns"], record["name"]) for record in ok),
-        "slowest steps": _slowest((max(test["cold"], default=0), name) for name, test in tests),
+        "slowest first masks": _slowest((record["ttfm_ns"], record["name"], record["name"]) for record in ok),
+        "slowest steps": _slowest(
+            (
+                max(test["cold"]),
+                record["name"],
+                f"{record['name']}, instance {place}, token {_argmax(test['cold'])}",
+            )
+            for record in ok
+            for place, test in enumerate(record["tests"])
+            if test["cold"]
+        ),
     }
 
 
-def _slowest(rows: Iterator[tuple[int, str]]) -> dict[str, float]:
-    slowest: dict[str, float] = {}
-    for nanoseconds, name in sorted(rows, reverse=True):
-        slowest.setdefault(name, nanoseconds / 1000)  # the worst of each schema
-        if len(slowest) == NUM_LISTED:
-            break
-    return slowest
+def _slowest(rows: Iterable[tuple[int, str, str]]) -> dict[str, float]:
+    """Give label -> microseconds of the slowest (nanoseconds, schema, label), one for each schema."""
+    worst: dict[str, tuple[int, str]] = {}
+    for nanoseconds, name, label in sorted(rows, reverse=True):
+        worst.setdefault(name, (nanoseconds, label))
+    return {label: nanoseconds / 1000 for nanoseconds, label in list(worst.values())[:NUM_LISTED]}
+
+
+def _argmax(values: Sequence[int]) -> int:
+    return max(range(len(values)), key=values.__getitem__)
 
 
 def compare(one: list[dict], other: list[dict]) -> dict:

@@ -43,7 +43,11 @@ def find_gguf() -> Path:
 def cache_folder() -> Path:
     """Give the folder that holds converted models, in the folder where outlines keeps what it can make anew."""
     named = os.environ.get("OUTLINES_CACHE_DIR")
-    root = Path(named) if named else Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "outlines"
+    root = (
+        Path(named)
+        if named
+        else Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "outlines"
+    )
     return root / "models"
 
 

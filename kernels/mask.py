@@ -16,8 +16,6 @@ Source  the packed layout is that of XGrammar and llguidance, so tables can be e
 
 from __future__ import annotations
 
-from collections import defaultdict
-
 import torch
 import triton
 import triton.language as tl
@@ -69,15 +67,14 @@ def _mask_kernel(
     bit = tl.arange(0, WORD_BITS)
     token = first_token[:, None] + bit[None, :]
     ptrs = logits_ptr + sequence * logits_stride_b + token
-    minus_inf = tl.full((NUM_WORDS, WORD_BITS), -float("inf"), logits_ptr.dtype.element_ty)
 
     # Two stores: a mask that differs from token to token makes every store one logit wide. Most words allow
     # no token at all, and a mask that is constant over a word lets those be stored 16 bytes at a time.
     is_empty = (words == 0) & (first_token + WORD_BITS <= num_logits)
-    tl.store(ptrs, minus_inf, mask=is_empty[:, None].broadcast_to(NUM_WORDS, WORD_BITS))
+    tl.store(ptrs, -float("inf"), mask=is_empty[:, None].broadcast_to(NUM_WORDS, WORD_BITS))
 
     is_allowed = ((words[:, None] >> bit[None, :]) & 1 != 0) & (token < num_known)
-    tl.store(ptrs, minus_inf, mask=~is_empty[:, None] & ~is_allowed & (token < num_logits))
+    tl.store(ptrs, -float("inf"), mask=~is_empty[:, None] & ~is_allowed & (token < num_logits))
 
 
 def mask(logits: torch.Tensor, words: torch.Tensor, row: torch.Tensor, num_tokens: int | None = None) -> None:
@@ -127,16 +124,17 @@ def mask_reference(
     """
     num_tokens = _check(logits, words, row, num_tokens)
     logits = logits.detach()  # same memory; a mask has no gradient, nor does the kernel record one
-    sequences_by_row = defaultdict(list)
-    for sequence, r in zip(logits, row.tolist(), strict=True):
-        sequences_by_row[r].append(sequence)
-    sequences_by_row.pop(-1, None)
-    for r, sequences in sequences_by_row.items():
-        num_known = num_tokens if 0 <= r < words.shape[0] else 0
-        for sequence in sequences:
-            sequence[num_known:].fill_(-torch.inf)
-        if num_known:
-            _mask_sequences([sequence[:num_known] for sequence in sequences], words[r])
+    sequences, rows = [], []
+    for sequence, r in enumerate(row.tolist()):
+        is_known = 0 <= r < words.shape[0] and num_tokens > 0
+        if r != -1:
+            logits[sequence, num_tokens if is_known else 0 :].fill_(-torch.inf)
+        if is_known:
+            sequences.append(sequence)
+            rows.append(r)
+    if sequences:
+        words = words[rows, : triton.cdiv(num_tokens, WORD_BITS)]
+        _mask_known(logits[:, :num_tokens], torch.tensor(sequences, device=logits.device), words)
 
 
 def moved_bytes(
@@ -154,34 +152,38 @@ def moved_bytes(
     return num_bytes
 
 
-def _mask_sequences(sequences: list[torch.Tensor], words: torch.Tensor) -> None:
-    """Forbid by one row of words, in the cheapest of three ways, tokens that all have a bit."""
-    num_logits, dtype = sequences[0].shape[0], sequences[0].dtype
-    words = words[: triton.cdiv(num_logits, WORD_BITS)]
-    if words.count_nonzero() <= len(words) // SPARSE_PART:
-        allowed = _tokens(words, num_logits)
-        for sequence in sequences:
-            kept = sequence[allowed]
-            sequence.fill_(-torch.inf)
-            sequence[allowed] = kept
-    elif (~words).count_nonzero() <= len(words) // SPARSE_PART:
-        forbidden = _tokens(~words, num_logits)
-        for sequence in sequences:
-            sequence[forbidden] = -torch.inf
-    else:
-        bits = torch.int32 if dtype == torch.float32 else torch.int16
-        keep = _unpack(words)[:num_logits].to(bits)
-        put = ~keep & words.new_tensor(-torch.inf, dtype=dtype).view(bits)
-        for sequence in sequences:
-            sequence.view(bits).bitwise_and_(keep).bitwise_or_(put)
+def _mask_known(logits: torch.Tensor, sequences: torch.Tensor, words: torch.Tensor) -> None:
+    """Forbid in these sequences by a row of words each, where all logits have a bit; in the cheapest of 3 ways."""
+    limit = words.shape[1] // SPARSE_PART
+    allows_few = words.count_nonzero(1) <= limit
+    forbids_few = ((~words).count_nonzero(1) <= limit) & ~allows_few
+
+    if allows_few.any():
+        line, token = _set_bits(words[allows_few], logits.shape[1])
+        at = sequences[allows_few][line], token
+        kept = logits[at]
+        for sequence in sequences[allows_few].tolist():
+            logits[sequence].fill_(-torch.inf)
+        logits[at] = kept
+    if forbids_few.any():
+        line, token = _set_bits(~words[forbids_few], logits.shape[1])
+        logits[sequences[forbids_few][line], token] = -torch.inf
+
+    # Where a bit is kept x ^ i ^ i is x, elsewhere 0 ^ i is i, the bits of -inf. No temporary is as wide as logits.
+    bits = logits.view(torch.int32 if logits.dtype == torch.float32 else torch.int16)
+    minus_inf = int(torch.tensor(-torch.inf, dtype=logits.dtype).view(bits.dtype))
+    for i in (~(allows_few | forbids_few)).nonzero().squeeze(1).tolist():
+        keep = _unpack(words[i])[: bits.shape[1]]
+        bits[sequences[i]].bitwise_xor_(minus_inf).bitwise_and_(keep).bitwise_xor_(minus_inf)
 
 
-def _tokens(words: torch.Tensor, num_tokens: int) -> torch.Tensor:
-    """List the tokens below num_tokens whose bit is set, without unpacking the words that are 0."""
-    word_idx = words.nonzero().squeeze(1)
-    bit_idx = _unpack(words[word_idx]).nonzero().squeeze(1)
-    tokens = word_idx[bit_idx // WORD_BITS] * WORD_BITS + bit_idx % WORD_BITS
-    return tokens[tokens < num_tokens] if num_tokens % WORD_BITS else tokens
+def _set_bits(words: torch.Tensor, num_tokens: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """List line and token of each set bit below num_tokens, without unpacking the words that are 0."""
+    line, word_idx = words.nonzero(as_tuple=True)
+    at, bit = _unpack(words[line, word_idx]).view(-1, WORD_BITS).nonzero(as_tuple=True)
+    line, token = line[at], word_idx[at] * WORD_BITS + bit
+    is_known = token < num_tokens
+    return line[is_known], token[is_known]
 
 
 def _unpack(words: torch.Tensor) -> torch.Tensor:

@@ -85,7 +85,7 @@ class Chat:
     {'role': 'user', 'content': 'Name a colour.'}
     """
 
-    messages: list[dict[str, Any]] | None = None
+    messages: list[dict[str, Any]] = None  # type: ignore[assignment]  # until __post_init__
 
     def __post_init__(self) -> None:
         if self.messages is None:

@@ -13,12 +13,13 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Iterable
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from outlines.constraints.expression import EMPTY, Expression
+from outlines.constraints.items import TextBounds, TextState
 from outlines.trie import Trie
 from outlines.vocabulary import WORD_BITS, Vocabulary
 
@@ -46,13 +47,31 @@ class Base:
         self.words = words
 
 
+State: TypeAlias = "Expression | TextState"
+
+
 class Spread(NamedTuple):
-    """A finished walk: nodes reached and nodes where the head may end, each with a count of characters."""
+    """A finished walk: nodes reached with a number of characters and a state, and those where the head may end."""
 
     nodes: NDArray
     counts: NDArray
-    exits: NDArray
-    exit_counts: NDArray
+    states: NDArray  # numbers, as `StateNumbers` gave them
+    is_exit: NDArray
+
+
+class StateNumbers:
+    """Numbers for the states of one walk."""
+
+    def __init__(self) -> None:
+        self.states: list[State] = []
+        self._numbers: dict[State, int] = {}
+
+    def of(self, state: State) -> int:
+        found = self._numbers.get(state)
+        if found is None:
+            found = self._numbers[state] = len(self.states)
+            self.states.append(state)
+        return found
 
 
 class Reach:
@@ -83,36 +102,66 @@ class TextReach:
     `exit_count` tells for each token how many stand before its quote.
     """
 
-    __slots__ = ("closers", "exit", "exit_count", "max_count", "_tokens", "_counts", "_num_words", "_inside")
+    __slots__ = ("closers", "exit", "exit_count", "max_count", "_groups", "_num_words", "_inside")
 
-    def __init__(self, trie: Trie, spread: Spread, num_words: int):
-        is_exit = np.isin(spread.nodes, spread.exits)
-        tokens, origin = trie.tokens_of(spread.nodes[~is_exit])
-        counts = spread.counts[~is_exit][origin]
-        order = np.argsort(counts, kind="stable")
-        self._tokens, self._counts = tokens[order], counts[order]
-        closing, origin = trie.tokens_of(spread.exits)
-        self.closers = list(zip(closing.tolist(), spread.exit_counts[origin].tolist(), strict=True))
-        self.exit = trie.merge(spread.exits)
+    def __init__(self, trie: Trie, spread: Spread, numbers: StateNumbers, num_words: int):
+        inside, exits = ~spread.is_exit, spread.nodes[spread.is_exit]
+        tokens, origin = trie.tokens_of(spread.nodes[inside])
+        counts, states = spread.counts[inside][origin], spread.states[inside][origin]
+        order = np.lexsort((counts, states))
+        tokens, counts, states = tokens[order], counts[order], states[order]
+        self._groups: list[tuple[TextState, NDArray, NDArray]] = []
+        cuts = np.flatnonzero(np.diff(states)) + 1
+        for group in np.split(np.arange(len(tokens)), cuts) if len(tokens) else []:
+            state = numbers.states[int(states[group[0]])]
+            assert isinstance(state, TextState)
+            self._groups.append((state, tokens[group], counts[group]))
+        exit_counts = spread.counts[spread.is_exit]
+        closing, origin = trie.tokens_of(exits)
+        self.closers = list(zip(closing.tolist(), exit_counts[origin].tolist(), strict=True))
+        self.exit = trie.merge(exits)
         self.exit_count: dict[int, int] = {}
-        nodes, counts = spread.exits, spread.exit_counts
+        nodes, counts = exits, exit_counts
         while len(nodes):
             parent, nodes = trie.expand(nodes)
             counts = counts[parent]
             below, origin = trie.tokens_of(nodes)
             self.exit_count.update(zip(below.tolist(), counts[origin].tolist(), strict=True))
-        self.max_count = int(self._counts[-1]) if len(tokens) else 0
+        self.max_count = max((int(counts[-1]) for _, _, counts in self._groups), default=0)
         self._num_words = num_words
-        self._inside: dict[int, tuple[tuple[Base, ...], tuple[int, ...]]] = {}
+        self._inside: dict[tuple[int, ...], tuple[tuple[Base, ...], tuple[int, ...]]] = {}
 
-    def inside(self, high: int | None) -> tuple[tuple[Base, ...], tuple[int, ...]]:
-        """Give the tokens with at most `high` characters, as base rows and a list."""
-        bound = self.max_count if high is None or high > self.max_count else high
-        found = self._inside.get(bound)
+    def inside(self, low: int, high: int | None, bounds: TextBounds) -> tuple[tuple[Base, ...], tuple[int, ...]]:
+        """Give the tokens after which `low` to `high` characters in all are still possible."""
+        pieces: list[int] = []  # of each group, the positions from and to which its tokens are allowed
+        for state, _, counts in self._groups:
+            most = int(counts[-1])
+            for count in range(int(counts[0]), most + 1):
+                left = None if high is None else high - count
+                if left is not None and left < 0:
+                    break
+                if bounds.allows(state, max(low - count, 0), left):
+                    if bounds.is_free and (high is None or high >= most):
+                        pieces += (count, most)  # with any length possible, what holds for one holds for the next
+                        break
+                    pieces += (count, count)
+            pieces.append(-1)
+        key = tuple(pieces)
+        found = self._inside.get(key)
         if found is None:
-            tokens = self._tokens[: int(np.searchsorted(self._counts, bound, side="right"))]
-            found = self._inside[bound] = bases_and_list(tokens, self._num_words)
+            found = self._inside[key] = self._collect(pieces)
         return found
+
+    def _collect(self, pieces: list[int]) -> tuple[tuple[Base, ...], tuple[int, ...]]:
+        place, chosen = 0, []
+        for _, tokens, counts in self._groups:
+            while pieces[place] != -1:
+                first, last = pieces[place], pieces[place + 1]
+                low, high = np.searchsorted(counts, (first, last + 1))
+                chosen.append(tokens[low:high])
+                place += 2
+            place += 1
+        return bases_and_list(np.concatenate(chosen) if chosen else np.zeros(0, np.int64), self._num_words)
 
 
 class Run(NamedTuple):
@@ -133,8 +182,9 @@ class HeadTables:
         self.num_tokens = vocabulary.num_tokens
         self.num_words = vocabulary.num_words
         self._reaches: weakref.WeakKeyDictionary[Expression, dict[int, Reach]] = weakref.WeakKeyDictionary()
-        self._texts: weakref.WeakKeyDictionary[Expression, dict[int, TextReach]] = weakref.WeakKeyDictionary()
+        self._texts: weakref.WeakKeyDictionary[TextState, dict[int, TextReach]] = weakref.WeakKeyDictionary()
         self._runs: dict[tuple[int, bytes], Run] = {}
+        self._has_quote_below = self.trie.nodes_above(ord('"'))
         self._loops: weakref.WeakKeyDictionary[Expression, bytes] = weakref.WeakKeyDictionary()
 
     def reach(self, node: int, expression: Expression) -> Reach:
@@ -147,16 +197,22 @@ class HeadTables:
             found = by_node[node] = self._find_reach(node, expression)
         return found
 
-    def text_reach(self, node: int, rest: Expression, start: Expression) -> TextReach:
-        """Give what the rest of a JSON string reaches from a node, with characters counted from `start` states."""
-        by_node = self._texts.get(rest)
+    def text_reach(self, node: int, state: TextState) -> TextReach:
+        """Give what the rest of a JSON string reaches from a node, with its characters counted."""
+        by_node = self._texts.get(state)
         if by_node is None:
-            by_node = self._texts[rest] = {}
+            by_node = self._texts[state] = {}
         found = by_node.get(node)
         if found is None:
-            spread = self._spread([(n, rest, 0) for n in self.trie.members(node)], start)
-            found = by_node[node] = TextReach(self.trie, spread, self.num_words)
+            numbers = StateNumbers()
+            spread = self._spread([(n, state, 0) for n in self.trie.members(node)], numbers)
+            found = by_node[node] = TextReach(self.trie, spread, numbers, self.num_words)
         return found
+
+    def may_close(self, node: int) -> bool:
+        """Tell whether a token has a quote below a node: elsewhere no name can end."""
+        flags = self._has_quote_below
+        return any(flags[n] for n in self.trie.members(node))
 
     def stays(self, expression: Expression, token: int) -> bool:
         """Tell whether the expression certainly is the same after a token; False where that takes a look."""
@@ -185,13 +241,13 @@ class HeadTables:
         trie = self.trie
         loop = self._loop(expression)
         if not loop:
-            spread = self._spread([(n, expression, 0) for n in trie.members(node)])
+            spread = self._spread([(n, expression, 0) for n in trie.members(node)], StateNumbers())
             bases, tokens = bases_and_list(trie.tokens_of(spread.nodes)[0], self.num_words)
-            return Reach(trie, bases, tokens, spread.exits)
+            return Reach(trie, bases, tokens, spread.nodes[spread.is_exit])
         run = self._run(node, loop)
         nodes: list[NDArray] = []
         exits: list[NDArray] = [run.nodes] if expression.nullable else []
-        onward = []
+        onward: list[tuple[int, State, int]] = []
         for byte, left in run.leaving.items():
             target = expression.step(byte)
             if target is not EMPTY:
@@ -199,9 +255,9 @@ class HeadTables:
                 if target.nullable:
                     exits.append(left)
                 onward.extend([(n, target, 0) for n in left.tolist()])
-        spread = self._spread(onward)
+        spread = self._spread(onward, StateNumbers())
         nodes.append(spread.nodes)
-        exits.append(spread.exits)
+        exits.append(spread.nodes[spread.is_exit])
         bases, tokens = bases_and_list(trie.tokens_of(np.concatenate(nodes))[0], self.num_words)
         return Reach(trie, run.bases + bases, run.tokens + tokens, np.concatenate(exits))
 
@@ -239,87 +295,75 @@ class HeadTables:
         self._runs[node, loop] = found
         return found
 
-    def _spread(
-        self, start: list[tuple[int, Expression, int]], counted_from: Expression | None = None
-    ) -> Spread:
-        """Walk from (node, expression, count) along live bytes.
+    def _spread(self, start: list[tuple[int, State, int]], numbers: StateNumbers) -> Spread:
+        """Walk from (node, state, count of characters) along live bytes.
 
-        With `counted_from`, a byte read in that state begins a character and adds one to the count, unless the head
+        In a TextState between two characters, a byte begins a character and adds one to the count, unless the head
         ends with it.
         """
         trie = self.trie
         has_children, children = trie.has_children, trie.children
-        nodes: list[int] = []
-        counts: list[int] = []
-        exits: list[int] = []
-        exit_counts: list[int] = []
+        reached: list[tuple[int, int, int, bool]] = []
         levels: list[Spread] = []
         stack = start
         while stack:
             if len(stack) >= _MANY_NODES:
-                stack = self._spread_levels(stack, counted_from, levels)
+                stack = self._spread_levels(stack, numbers, levels)
                 continue
-            node, expression, count = stack.pop()
-            class_of, targets = expression.transitions()
+            node, state, count = stack.pop()
+            class_of, targets = state.transitions()
+            begins = isinstance(state, TextState) and state.is_start
             for byte, child in children(node).items():
                 target = targets[class_of[byte]]
                 if target is EMPTY:
                     continue
                 is_exit = target.nullable
-                total = count + 1 if expression is counted_from and not is_exit else count
-                for member in (child,) if child < trie.num_nodes else trie.members(child):
-                    nodes.append(member)
-                    counts.append(total)
-                    if is_exit:
-                        exits.append(member)
-                        exit_counts.append(total)
-                if child >= trie.num_nodes or has_children[child]:
+                total = count + 1 if begins and not is_exit else count
+                number = numbers.of(target)
+                if child < trie.num_nodes:
+                    reached.append((child, total, number, is_exit))
+                    if has_children[child]:
+                        stack.append((child, target, total))
+                else:
+                    reached += [(member, total, number, is_exit) for member in trie.members(child)]
                     stack.append((child, target, total))
-        parts = [Spread(*(np.asarray(x, np.int64) for x in (nodes, counts, exits, exit_counts))), *levels]
-        return Spread(*(np.concatenate(column) for column in zip(*parts, strict=True)))
+        if reached or not levels:
+            flat = np.asarray(reached, np.int64).reshape(-1, 4)
+            levels.append(Spread(flat[:, 0], flat[:, 1], flat[:, 2], flat[:, 3].astype(bool)))
+        return Spread(*(np.concatenate(column) for column in zip(*levels, strict=True)))
 
     def _spread_levels(
-        self, stack: list[tuple[int, Expression, int]], counted_from: Expression | None, levels: list[Spread]
-    ) -> list[tuple[int, Expression, int]]:
+        self, stack: list[tuple[int, State, int]], numbers: StateNumbers, levels: list[Spread]
+    ) -> list[tuple[int, State, int]]:
         """Walk level by level while many nodes are alive; append what was reached, give back the few left over."""
         trie = self.trie
-        number: dict[Expression, int] = {}
         table = np.empty((0, 256), np.int32)
         ready: set[int] = set()
-        expressions: list[Expression] = []
-
-        def add(expression: Expression) -> int:
-            found = number.get(expression)
-            if found is None:
-                found = number[expression] = len(expressions)
-                expressions.append(expression)
-            return found
-
-        plain = [(m, add(e), c) for n, e, c in stack for m in trie.members(n)]
+        plain = [(m, numbers.of(e), c) for n, e, c in stack for m in trie.members(n)]
         node, state, count = (np.asarray(column, np.int64) for column in zip(*plain, strict=True))
-        counter = add(counted_from) if counted_from is not None else -1
         while len(node) >= _MANY_NODES:
             for new in np.unique(state).tolist():
                 if new not in ready:
                     ready.add(new)
-                    class_of, targets = expressions[new].transitions()
-                    numbers = np.asarray([-1 if t is EMPTY else add(t) for t in targets], np.int32)
-                    if len(expressions) > len(table):
-                        table = np.concatenate((table, np.empty((len(expressions), 256), np.int32)))
-                    table[new] = numbers[np.frombuffer(class_of, np.uint8)]
-            is_nullable = np.fromiter((e.nullable for e in expressions), bool, len(expressions))
+                    class_of, targets = numbers.states[new].transitions()
+                    following = np.asarray([-1 if t is EMPTY else numbers.of(t) for t in targets], np.int32)
+                    if len(numbers.states) > len(table):
+                        table = np.concatenate((table, np.empty((2 * len(numbers.states), 256), np.int32)))
+                    table[new] = following[np.frombuffer(class_of, np.uint8)]
+            known = numbers.states
+            is_nullable = np.fromiter((s.nullable for s in known), bool, len(known))
+            begins = np.fromiter((isinstance(s, TextState) and s.is_start for s in known), bool, len(known))
             parent, child = trie.expand(node)
             target = table[state[parent], trie.byte[child]]
             live = target >= 0
             parent, child, target = parent[live], child[live], target[live].astype(np.int64)
             is_exit = is_nullable[target]
-            total = count[parent]
-            if counter >= 0:
-                total = total + ((state[parent] == counter) & ~is_exit)
-            levels.append(Spread(child, total, child[is_exit], total[is_exit]))
+            total = count[parent] + (begins[state[parent]] & ~is_exit)
+            levels.append(Spread(child, total, target, is_exit))
             inner = trie.num_children[child] > 0
             node, state, count = child[inner], target[inner], total[inner]
-        return [(n, expressions[s], c) for n, s, c in zip(node.tolist(), state.tolist(), count.tolist(), strict=True)]
+        left = zip(node.tolist(), state.tolist(), count.tolist(), strict=True)
+        return [(n, numbers.states[s], c) for n, s, c in left]
 
 
 def bases_and_list(tokens: NDArray, num_words: int) -> tuple[tuple[Base, ...], tuple[int, ...]]:

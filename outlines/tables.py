@@ -259,13 +259,13 @@ class Tables:
 
     def _walk_text(self, node: int, head: Text, tail: int) -> _Found:
         """Counts are filters: on the tokens inside, on those that end with the quote, and on those that reach past."""
-        reach = self._heads.text_reach(node, head.rest, head.start)
+        reach = self._heads.text_reach(node, head.state)
         low, high = head.low, head.high
-        most = reach.max_count + 1 if high is None else high
-        bases, tokens = reach.inside(high)
-        more = [token for token, count in reach.closers if low <= count <= most]
+        bases, tokens = reach.inside(low, high, head.bounds)
+        more = [token for token, count in reach.closers if low <= count and (high is None or count <= high)]
         if reach.exit is not None:
             exit_count = reach.exit_count
+            most = max(exit_count.values(), default=0) if high is None else high
             past_bases, past = self._walk(reach.exit, tail)
             more += [token for token in past if low <= exit_count[token] <= most]
             for base in past_bases:
@@ -310,16 +310,16 @@ class Tables:
         if found is None:
             found = []
             stack = [(node, place)]
+            may_close = self._heads.may_close
             while stack:
                 at, here = stack.pop()
                 children = self._trie.children(at)
-                for byte in here.bytes_on_tree():
-                    below = children.get(byte)
-                    if below is None:
-                        continue
+                for byte in children.keys() & here.bytes_on_tree():
+                    below = children[byte]
                     outcome = here.step(byte)
                     if isinstance(outcome, KeyPlace):
-                        stack.append((below, outcome))
+                        if may_close(below):
+                            stack.append((below, outcome))
                     elif isinstance(outcome, int):
                         found.append((below, here, outcome))
             self._names[key] = found

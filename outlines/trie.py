@@ -159,6 +159,18 @@ class Trie:
         within = np.arange(total) - np.repeat(np.cumsum(count) - count, count)
         return parent, self.first_child[nodes][parent] + within
 
+    def nodes_above(self, byte: int) -> bytes:
+        """Give a flag a node: whether some token reads `byte` below it."""
+        parent = np.repeat(np.arange(self.num_nodes), self.num_children)  # of nodes 1, 2, ...: children are in order
+        flags = np.zeros(self.num_nodes, bool)
+        found = 1 + np.flatnonzero(self.byte[1:] == byte)
+        while len(found):
+            above = np.unique(parent[found - 1])
+            above = above[~flags[above]]
+            flags[above] = True
+            found = above[above > 0]
+        return flags.tobytes()
+
     def tokens_of(self, nodes: NDArray) -> tuple[NDArray, NDArray]:
         """Give the tokens that end at any of the plain nodes, and for each the position of its node in `nodes`."""
         count = self.token_start[nodes + 1] - self.token_start[nodes]

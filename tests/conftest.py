@@ -34,7 +34,10 @@ def pytest_configure(config):
         max_examples=100 * budget,
         deadline=None,  # no test is about time
         print_blob=True,
-        suppress_health_check=[hypothesis.HealthCheck.too_slow, hypothesis.HealthCheck.function_scoped_fixture],
+        suppress_health_check=[
+            hypothesis.HealthCheck.too_slow,
+            hypothesis.HealthCheck.function_scoped_fixture,
+        ],
     )
     hypothesis.settings.load_profile("outlines")
 

@@ -6,6 +6,7 @@ Nothing here depends on a test framework or on how an engine works; a constraint
 
 from __future__ import annotations
 
+import functools
 import json
 import random
 from collections.abc import Iterable, Iterator
@@ -524,7 +525,6 @@ def assert_allowed_stepwise(constraint: Any, ids: Iterable[int]) -> int:
 
 
 POLICIES = ("uniform", "exit-biased", "shortest-to-end")
-CLOSING = b'"}]0123456789'
 
 
 def random_walk(
@@ -536,8 +536,8 @@ def random_walk(
     ----------
     policy
         "uniform": any allowed token. "exit-biased": ends where it may, two times in three, else any token.
-        "shortest-to-end": ends where it may; else takes, three times in four, a token that ends in a quote, a closing
-        bracket or a digit, short ones first.
+        "shortest-to-end": ends where it may; else takes, three times in four, the shortest token that ends in a
+        quote or in a closing bracket, or where there is none in a digit; half-way it searches for the shortest end.
     limit
         Most tokens to write.
 
@@ -547,26 +547,64 @@ def random_walk(
         What was written; whether an end of sequence came within `limit`.
     """
     state, text = constraint.start_state, b""
-    eos_ids = set(vocabulary.eos_token_ids)
-    for _ in range(limit):
+    end: list[int] = []
+    for place in range(limit):
         allowed = allowed_tokens(constraint.row(state), vocabulary.num_tokens)
         assert allowed.size, f"stuck after {text!r}"
-        token = _choose(allowed, eos_ids, vocabulary.tokens, rng, policy)
+        if policy == "shortest-to-end" and place == limit // 2:
+            end = _shortest_end(constraint, vocabulary, state)
+        token = end.pop() if end else _choose(allowed, vocabulary, rng, policy)
+        assert token in allowed, f"token {token} leads on after {text!r}, but is masked"
         state = constraint.next_state(state, token)
         assert state != 0, f"token {token} is allowed after {text!r}, but leads to the dead state"
-        if token in eos_ids:
+        if token in vocabulary.eos_token_ids:
             return text, True
         text += vocabulary.tokens[token]
     return text, False
 
 
-def _choose(allowed: np.ndarray, eos_ids: set[int], tokens: list, rng: random.Random, policy: str) -> int:
-    ends = [token for token in eos_ids if token in allowed]
+def _choose(allowed: np.ndarray, vocabulary: Any, rng: random.Random, policy: str) -> int:
+    ends = [token for token in vocabulary.eos_token_ids if token in allowed]
     if ends and (policy == "shortest-to-end" or (policy == "exit-biased" and rng.random() < 2 / 3)):
         return rng.choice(ends)
     if policy == "shortest-to-end" and rng.random() < 3 / 4:
-        closing = [int(t) for t in allowed if tokens[t] and tokens[t][-1] in CLOSING]
-        if closing:
-            shortest = min(len(tokens[t]) for t in closing)
-            return rng.choice([t for t in closing if len(tokens[t]) == shortest])
+        quotes, brackets, digits = (
+            group[np.isin(group, allowed, assume_unique=True)] for group in _closing_tokens(vocabulary)
+        )
+        groups = [group for group in (quotes, brackets) if group.size] or [digits]
+        group = rng.choice(groups)
+        if group.size:
+            return int(group[0])
     return int(allowed[rng.randrange(allowed.size)])
+
+
+def _shortest_end(constraint: Any, vocabulary: Any, state: int, most_states: int = 2000) -> list[int]:
+    """Search for the shortest way of ASCII characters to an accepting state; give its tokens, last first."""
+    tokens = [
+        t
+        for t, token in enumerate(vocabulary.tokens)
+        if token and len(token) == 1 and 0x20 <= token[0] < 0x7F
+    ]
+    came_from = {state: (state, -1)}
+    todo = [state]
+    for state in todo:  # it grows meanwhile
+        if constraint.is_accepting(state):
+            way = []
+            while came_from[state][1] >= 0:
+                state, token = came_from[state]
+                way.append(token)
+            return way
+        for token in tokens if len(todo) < most_states else ():
+            after = constraint.next_state(state, token)
+            if after not in came_from and after != 0:
+                came_from[after] = (state, token)
+                todo.append(after)
+    return []
+
+
+@functools.lru_cache(maxsize=8)
+def _closing_tokens(vocabulary: Any) -> list[np.ndarray]:
+    """Give the tokens that end in a quote, in a closing bracket, in a digit; short ones first."""
+    tokens = sorted((len(token), t) for t, token in enumerate(vocabulary.tokens) if token)
+    groups = (b'"', b"}]", b"0123456789")
+    return [np.array([t for _, t in tokens if vocabulary.tokens[t][-1] in group]) for group in groups]

@@ -1,4 +1,4 @@
-"""The proof of exactness: masks are those of the oracle, valid texts are never refused, walks always end in valid text."""
+"""The proof of exactness: masks are the oracle's, no valid text is refused, walks end in valid text."""
 
 from __future__ import annotations
 
@@ -50,7 +50,9 @@ def small() -> Bytes:
     """A vocabulary with pieces of all cases' texts in it."""
     import random
 
-    tokens, eos_ids = small_vocabulary(random.Random(0), [t.encode() for case in CASES for t in case.texts()], 500)
+    tokens, eos_ids = small_vocabulary(
+        random.Random(0), [t.encode() for case in CASES for t in case.texts()], 500
+    )
     return Bytes(Vocabulary(tokens, eos_ids), [tokens.index(bytes([byte])) for byte in range(256)])
 
 
@@ -147,7 +149,7 @@ def test_walks_with_llama3_end_in_valid_text(llama3_vocabulary, rng, budget, cap
     for case in CASES:
         constraint, machine = build(case, llama3_vocabulary), case.machine()
         for policy in POLICIES:
-            limit = 500 if policy == "shortest-to-end" else 60
+            limit = 500 if policy == "shortest-to-end" else 150
             for _ in range(budget):
                 text, finished = random_walk(constraint, llama3_vocabulary, rng, policy, limit)
                 if finished:
@@ -185,6 +187,8 @@ def random_schema(rng, depth=3):
     below = depth - 1
     if kind == "true":
         return rng.choice([True, {}, False])
+    if kind in ("null", "boolean"):
+        return {"type": kind}
     if kind == "enum":
         return {"enum": [random_value(rng, 1) for _ in range(rng.randint(1, 4))]}
     if kind == "types":
@@ -319,12 +323,14 @@ def test_random_schemas_agree_with_jsonschema_and_the_oracle(small, rng, budget)
 def random_pattern(rng, depth=3):
     """Make a regular expression over a few characters."""
     if depth == 0 or rng.random() < 0.2:
-        return rng.choice(["a", "b", "é", "🙂", "[ab]", "[^a]", ".", r"\d", r"\w", r"\s", ""])
+        return rng.choice(["a", "b", "é", "🙂", "[ab]", "[^a]", ".", r"\d", r"\s", ""])
     kind = rng.randrange(4)
     if kind == 0:
         return "(" + "|".join(random_pattern(rng, depth - 1) for _ in range(rng.randint(1, 3))) + ")"
     if kind == 1:
-        return f"(?:{random_pattern(rng, depth - 1)}){rng.choice(['*', '+', '?', '{2}', '{1,3}', '{2,}', '*?'])}"
+        return (
+            f"(?:{random_pattern(rng, depth - 1)}){rng.choice(['*', '+', '?', '{2}', '{1,3}', '{2,}', '*?'])}"
+        )
     return "".join(random_pattern(rng, depth - 1) for _ in range(rng.randint(1, 3)))
 
 

@@ -216,7 +216,7 @@ NUMBER_SCHEMAS = [
 
 @pytest.mark.parametrize("schema", NUMBER_SCHEMAS, ids=str)
 def test_numbers_are_those_that_jsonschema_takes(schema):
-    """On every text of up to five characters; a prefix is live exactly where one of them, or more digits, complete it."""
+    """Of all texts of up to five characters; where one is live, some completion is found."""
     machine = oracle.JsonSchema(schema)
     is_bounded, is_integer = len(schema) > 1, schema["type"] == "integer"
     accepted = 0

@@ -128,8 +128,10 @@ def test_what_is_imported_is_declared():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
     requirements = [*project["dependencies"], *itertools.chain(*project["optional-dependencies"].values())]
     declared = {re.match(r"[\w-]+", requirement)[0].replace("-", "_") for requirement in requirements}
-    imported = {name.split(".")[0] for module, path in MODULES.items() for _, name in imported_names(module, path)}
-    other_names = {"PIL": "pillow", "google": "google_genai", "llama_cpp": "llama_cpp_python"}
+    imported = {
+        name.split(".")[0] for module, path in MODULES.items() for _, name in imported_names(module, path)
+    }
+    other_names = {"PIL": "pillow", "pydantic_core": "pydantic"}
     needed = {other_names.get(name, name) for name in imported - sys.stdlib_module_names - {"outlines"}}
     assert needed <= declared
 
@@ -145,7 +147,9 @@ def test_all_names_what_can_be_imported(module):
 def test_import_is_light():
     heavy = ["torch", "transformers", "triton", "openai", "vllm", "mlx", "llama_cpp", "PIL", "genson", "lark"]
     code = f"import outlines, sys; print([name for name in {heavy} if name in sys.modules])"
-    loaded = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    loaded = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
+    )
     assert loaded.stdout.strip() == "[]"
 
 

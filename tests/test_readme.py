@@ -13,13 +13,14 @@ README = (ROOT / "README.md").read_text("utf-8")
 
 
 def test_readme_examples_run(smollm2):
-    blocks = [(match[1], README[: match.start(1)].count("\n")) for match in re.finditer(r"```python\n(.*?)```", README, re.S)]
+    matches = re.finditer(r"```python\n(.*?)```", README, re.S)
+    blocks = [(match[1], README[: match.start(1)].count("\n")) for match in matches]
     assert len(blocks) >= 4
     namespace: dict[str, object] = {"__name__": "readme"}
     for code, line in blocks:
         if not code.startswith(">>>"):
             # The newlines in front make errors name the README's own lines.
-            exec(compile("\n" * line + code, "README.md", "exec"), namespace)
+            exec(compile("\n" * line + code, "README.md", "exec", dont_inherit=True), namespace)
             continue
         example = doctest.DocTestParser().get_doctest(code, namespace, "README.md", "README.md", line)
         report: list[str] = []

@@ -13,9 +13,10 @@ import unicodedata
 from array import array
 from bisect import bisect_right
 from collections.abc import Iterable
-from functools import lru_cache
+from functools import cache, lru_cache
 
-from outlines.constraints.expression import EPSILON, Expression, byte_class, concat, union as union_of
+from outlines.constraints.expression import EPSILON, Expression, byte_class, concat
+from outlines.constraints.expression import union as union_of
 
 try:
     from re._casefix import _EXTRA_CASES
@@ -25,12 +26,12 @@ except ImportError:  # Python 3.10
 __all__ = [
     "ALL",
     "ASCII",
-    "Characters",
     "ECMA_DIGIT",
     "ECMA_NEWLINE",
     "ECMA_SPACE",
     "ECMA_WORD",
     "NONE",
+    "Characters",
     "character",
     "complement",
     "contains",
@@ -54,7 +55,7 @@ ASCII: Characters = ((0, 0x7F),)
 ECMA_DIGIT: Characters = ((0x30, 0x39),)
 ECMA_WORD: Characters = ((0x30, 0x39), (0x41, 0x5A), (0x5F, 0x5F), (0x61, 0x7A))
 ECMA_NEWLINE: Characters = ((0x0A, 0x0A), (0x0D, 0x0D), (0x2028, 0x2029))
-#: WhiteSpace and LineTerminator (ECMA-262, sections 12.2 and 12.3): tab to carriage return, Zs, and the byte order mark.
+#: WhiteSpace and LineTerminator (ECMA-262, sections 12.2 and 12.3): tab to carriage return, Zs, the BOM.
 ECMA_SPACE: Characters = (
     (0x09, 0x0D), (0x20, 0x20), (0xA0, 0xA0), (0x1680, 0x1680), (0x2000, 0x200A), (0x2028, 0x2029),
     (0x202F, 0x202F), (0x205F, 0x205F), (0x3000, 0x3000), (0xFEFF, 0xFEFF),
@@ -124,10 +125,12 @@ def contains(ranges: Characters, code_point: int) -> bool:
 # Classes
 
 
-@lru_cache(maxsize=None)
+@cache
 def _matched(pattern: str) -> Characters:
     """Ask `re` itself which characters a pattern of one character matches; once a process and pattern."""
-    code_points = array("I", range(sys.maxunicode + 1)).tobytes()  # five times faster than joining `chr` of each
+    code_points = array(
+        "I", range(sys.maxunicode + 1)
+    ).tobytes()  # five times faster than joining `chr` of each
     every_code_point = code_points.decode(f"utf-32-{sys.byteorder[0]}e", "surrogatepass")
     spans = [(found.start(), found.end() - 1) for found in re.finditer(f"{pattern}+", every_code_point)]
     return intersection(tuple(spans), ALL)
@@ -148,7 +151,7 @@ def space(ascii_only: bool = False) -> Characters:
     return _matched(r"(?a:\s)" if ascii_only else r"\s")
 
 
-@lru_cache(maxsize=None)
+@cache
 def _general_categories() -> dict[str, Characters]:
     runs: dict[str, list[tuple[int, int]]] = {}
     for low, high in ALL:
@@ -176,7 +179,7 @@ _CATEGORY_NAMES = {
 }  # fmt: skip
 
 
-@lru_cache(maxsize=None)
+@cache
 def general_category(name: str) -> Characters:
     """Give the characters of a general category, such as "Lu", or of a group of them, such as "L" or "Letter".
 
@@ -196,7 +199,7 @@ def general_category(name: str) -> Characters:
     return union(*found)
 
 
-@lru_cache(maxsize=None)
+@cache
 def _case_variants(ascii_only: bool) -> dict[int, Characters]:
     """Map each character that has variants under `re.IGNORECASE` to the set of them all, itself included."""
     lower = _sre.ascii_tolower if ascii_only else _sre.unicode_tolower
@@ -208,7 +211,12 @@ def _case_variants(ascii_only: bool) -> dict[int, Characters]:
     if not ascii_only:
         for lowered, others in _EXTRA_CASES.items():  # such as the long s beside s
             groups[lowered] = groups.get(lowered, {lowered}).union(*[groups.get(c, {c}) for c in others])
-    return {c: variants for group in groups.values() for variants in [normalise((c, c) for c in group)] for c in group}
+    return {
+        c: variants
+        for group in groups.values()
+        for variants in [normalise((c, c) for c in group)]
+        for c in group
+    }
 
 
 def fold(ranges: Characters, ascii_only: bool = False) -> Characters:

@@ -26,12 +26,14 @@ __all__ = [
     "byte_range",
     "complement",
     "concat",
+    "counts",
     "intersection",
     "is_empty",
     "literal",
     "matches",
     "optional",
     "repeat",
+    "spine",
     "star",
     "union",
 ]
@@ -315,6 +317,20 @@ def star(expression: Expression) -> Expression:
 def optional(expression: Expression) -> Expression:
     """Give the language and the empty string."""
     return union(expression, EPSILON)
+
+
+def spine(expression: Expression) -> list[Expression]:
+    """Give the parts of a concatenation, in order; an expression that is none is its only part."""
+    parts = []
+    while expression.kind == _CONCAT:
+        parts.append(expression.parts[0])
+        expression = expression.parts[1]
+    return [*parts, expression]
+
+
+def counts(expression: Expression) -> tuple[Expression, int, int | None] | None:
+    """Give the body of a repetition and its bounds; None if the expression is none."""
+    return expression.parts if expression.kind == _REPEAT else None  # type: ignore[return-value]
 
 
 # Derivatives

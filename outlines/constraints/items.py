@@ -18,10 +18,11 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from bisect import bisect_left
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence, Set
 from typing import TypeAlias
 
 from outlines.constraints.expression import EMPTY, EPSILON, Expression
+from outlines.exceptions import LimitError
 
 __all__ = [
     "Alternatives",
@@ -35,6 +36,8 @@ __all__ = [
     "Symbol",
     "Symbols",
     "Text",
+    "TextBounds",
+    "TextState",
     "Union",
     "WordNode",
     "text",
@@ -155,48 +158,163 @@ def words(texts: Sequence[bytes]) -> WordNode:
     return WordNode([texts[i] for i in order], order, 0, len(order), 0)
 
 
-class Text(Head):
-    """The rest of a JSON string with its closing quote, that may have `low` to `high` more characters.
+class TextState:
+    """Where the rest of a JSON string is: in its pattern, and within a character or between two.
 
-    `rest` is the expression of the rest without counts, `start` the one of a rest at the beginning of a character.
+    It steps as an Expression does. `place` is the rest of any string, `pattern` the rest that is allowed (the same
+    where all are), `start` the place between two characters. States of one pattern are interned in `states`.
     """
 
-    __slots__ = ("rest", "start", "low", "high", "family")
+    __slots__ = ("pattern", "place", "start", "states", "is_start", "nullable", "_class_of", "_targets", "__weakref__")
 
-    def __init__(self, rest: Expression, start: Expression, low: int, high: int | None, family: dict):
-        self.rest = rest
+    def __init__(self, pattern: Expression, place: Expression, start: Expression, states: dict):
+        self.pattern = pattern
+        self.place = place
         self.start = start
+        self.states = states
+        self.is_start = place is start
+        self.nullable = pattern.nullable
+        self._class_of = b""
+        self._targets: tuple[TextState | Expression, ...] | None = None
+        states[pattern, place] = self
+
+    def step(self, byte: int) -> TextState | Expression:
+        class_of, targets = self.transitions()
+        return targets[class_of[byte]]
+
+    def transitions(self) -> tuple[bytes, tuple[TextState | Expression, ...]]:
+        """Give the table byte -> class and the state of each class, EMPTY where nothing goes on."""
+        if self._targets is None:
+            pattern_class, patterns = self.pattern.transitions()
+            place_class, places = self.place.transitions()
+            index: dict[tuple[int, int], int] = {}
+            pairs = zip(pattern_class, place_class, strict=True)
+            self._class_of = bytes([index.setdefault(pair, len(index)) for pair in pairs])
+            self._targets = tuple(self._target(patterns[a], places[b]) for a, b in index)
+        return self._class_of, self._targets
+
+    def _target(self, pattern: Expression, place: Expression) -> TextState | Expression:
+        if pattern is EMPTY or place is EMPTY:
+            return EMPTY
+        found = self.states.get((pattern, place))
+        return TextState(pattern, place, self.start, self.states) if found is None else found
+
+
+class TextBounds:
+    """How long the rest of a string with a pattern may be, from each of its states.
+
+    The lengths (in characters) of what may follow a state are a set of bits, from 0 to `cap`; without an upper bound
+    the last bit stands for `cap` and all above. Without a pattern every length may follow.
+
+    Parameters
+    ----------
+    root
+        State at the beginning of the string.
+    low, high
+        Bounds on its number of characters.
+
+    Raises
+    ------
+    LimitError
+        If the pattern has more than MAX_TEXT_STATES states, or the bounds are above MAX_TEXT_LENGTH.
+    """
+
+    def __init__(self, root: TextState, low: int, high: int | None):
+        self.texts: dict[tuple[TextState, int, int | None], Text] = {}
+        self._lengths: dict[TextState, int] | None = None
+        self.is_free = root.pattern is root.place
+        if not self.is_free:
+            self._lengths = self._find_lengths(root, low, high)
+
+    def allows(self, state: TextState, low: int, high: int | None) -> bool:
+        """Tell whether a state may be followed by `low` to `high` more characters."""
+        if high is not None and high < low:
+            return False
+        if self._lengths is None:
+            return True
+        lengths = self._lengths[state] >> low
+        return (lengths if high is None else lengths & ((2 << (high - low)) - 1)) != 0
+
+    def _find_lengths(self, root: TextState, low: int, high: int | None) -> dict[TextState, int]:
+        cap = low if high is None else high
+        if cap > MAX_TEXT_LENGTH:
+            raise LimitError("MAX_TEXT_LENGTH", f"a pattern with a length of {cap} characters")
+        order = [root]
+        before: dict[TextState, list[TextState]] = {root: []}
+        for state in order:
+            for target in state.transitions()[1]:
+                if isinstance(target, TextState):
+                    if target not in before:
+                        before[target] = []
+                        order.append(target)
+                    before[target].append(state)
+            if len(order) > MAX_TEXT_STATES:
+                raise LimitError("MAX_TEXT_STATES", f"a pattern with more than {MAX_TEXT_STATES} states and a length")
+        lengths = dict.fromkeys(order, 0)
+        full = (2 << cap) - 1
+        waiting = [state for state in order if state.nullable]
+        for state in waiting:
+            lengths[state] = 1
+        while waiting:  # least fixpoint, backwards from where the string ends
+            changed = set()
+            for state in waiting:
+                known = lengths[state]
+                for previous in before[state]:
+                    added = known << 1 if previous.is_start and not state.nullable else known
+                    if high is None and added > full:
+                        added |= 1 << cap
+                    both = lengths[previous] | added & full
+                    if both != lengths[previous]:
+                        lengths[previous] = both
+                        changed.add(previous)
+            waiting = list(changed)
+        return lengths
+
+
+#: States of a pattern, and characters, up to which a length beside a pattern is counted; else they are multiplied out.
+MAX_TEXT_STATES = 2000
+MAX_TEXT_LENGTH = 2000
+
+
+class Text(Head):
+    """The rest of a JSON string with its closing quote, that may have `low` to `high` more characters."""
+
+    __slots__ = ("state", "low", "high", "bounds")
+
+    def __init__(self, state: TextState, low: int, high: int | None, bounds: TextBounds):
+        self.state = state
         self.low = low
         self.high = high
-        self.family = family
+        self.bounds = bounds
 
     def step(self, byte: int) -> tuple[Symbol | None, Symbols] | None:
-        following = self.rest.step(byte)
-        if following is EMPTY:
+        target = self.state.step(byte)
+        if target is EMPTY:
             return None
+        assert isinstance(target, TextState)
         low, high = self.low, self.high
-        if following is EPSILON:
+        if target.nullable:  # the closing quote
             return (None, ()) if low == 0 else None
-        if self.rest is self.start:  # the first byte of a character
+        if self.state.is_start:  # the first byte of a character
             if high == 0:
                 return None
             low = low - 1 if low else 0
             high = None if high is None else high - 1
-        return text(following, self.start, low, high, self.family), ()
+        if not self.bounds.allows(target, low, high):
+            return None
+        return text(target, low, high, self.bounds), ()
 
     def __repr__(self) -> str:
         return f"Text({self.low}, {self.high})"
 
 
-def text(rest: Expression, start: Expression, low: int, high: int | None, family: dict) -> Symbol:
-    """Give the rest of a string with counts; `family` keeps one object for each."""
+def text(state: TextState, low: int, high: int | None, bounds: TextBounds) -> Symbol:
+    """Give the rest of a string with counts, one object for each; without bounds it is its expression."""
     if low == 0 and high is None:
-        return rest
-    key = (rest, low, high)
-    found: Text | None = family.get(key)
-    if found is None:
-        found = family[key] = Text(rest, start, low, high, family)
-    return found
+        return state.pattern
+    key = (state, low, high)
+    found = bounds.texts.get(key)
+    return bounds.texts.setdefault(key, Text(*key, bounds)) if found is None else found
 
 
 class NameTable:
@@ -247,9 +365,9 @@ class KeyPlace:
         self.escape = escape
         self.is_exact = is_exact
 
-    def bytes_on_tree(self) -> Iterable[int]:
+    def bytes_on_tree(self) -> Set[int]:
         """Give the bytes after which the name may still be in the tree, or be a declared one."""
-        return range(256) if self.escape else {*self.node.children(), _BACKSLASH}
+        return _ALL_BYTES if self.escape else {*self.node.children(), _BACKSLASH}
 
     def step(self, byte: int) -> KeyPlace | int | Expression:
         """Read a byte: a place in the tree, the number of a declared name that ends, or the rest of a free name.
@@ -278,6 +396,7 @@ class KeyPlace:
 
 
 _BACKSLASH = 0x5C
+_ALL_BYTES = frozenset(range(256))
 
 
 class Keys(Head):

@@ -38,7 +38,8 @@ from outlines.constraints.expression import (
 from outlines.exceptions import LimitError, PatternError, shorten
 
 try:
-    from re import _constants as sre, _parser as sre_parser
+    from re import _constants as sre  # type: ignore[attr-defined]
+    from re import _parser as sre_parser  # type: ignore[attr-defined]
 except ImportError:  # Python 3.10
     import sre_constants as sre
     import sre_parse as sre_parser
@@ -109,7 +110,10 @@ def search(
     PatternError, LimitError
         As for `read`.
     """
-    readers: dict[str, type[_PythonReader] | type[_EcmaReader]] = {"ecma": _EcmaReader, "python": _PythonReader}
+    readers: dict[str, type[_PythonReader] | type[_EcmaReader]] = {
+        "ecma": _EcmaReader,
+        "python": _PythonReader,
+    }
     if dialect not in readers:
         raise ValueError(f"dialect is {dialect!r}, but must be one of {', '.join(map(repr, readers))}")
     return _read(readers[dialect], pattern, 0, encode, any_character)
@@ -132,7 +136,9 @@ def _read(
         spelling = _Spelling(encode)
         return spelling.read(tree) if tree.is_plain else _Assertions(tree, pattern, spelling).language()
     except RecursionError:
-        raise PatternError(pattern, 0, "groups are nested too deeply. Take out groups that aren't needed.") from None
+        raise PatternError(
+            pattern, 0, "groups are nested too deeply. Take out groups that aren't needed."
+        ) from None
 
 
 # The tree
@@ -205,7 +211,9 @@ class Ahead(Node):
 
     is_plain = False
 
-    def __init__(self, body: Node | None, strings: list[Symbols] | None, negated: bool = False, position: int = 0):
+    def __init__(
+        self, body: Node | None, strings: list[Symbols] | None, negated: bool = False, position: int = 0
+    ):
         self.body, self.strings, self.negated, self.position = body, strings, negated, position
         if strings is not None:
             self.strings, self.negated = _positive(strings, negated, END)
@@ -238,7 +246,9 @@ def sequence(parts: Iterable[Node]) -> Node:
         flat.extend(part.parts if isinstance(part, Sequence) else (part,))
     joined: list[Node] = []
     for is_text, run in groupby(flat, lambda part: isinstance(part, Text)):
-        joined.extend([Text("".join([part.text for part in run]))] if is_text else run)  # type: ignore[attr-defined]
+        if is_text:
+            run = iter([Text("".join([part.text for part in run]))])  # type: ignore[attr-defined]
+        joined.extend(run)
     return joined[0] if len(joined) == 1 else Sequence(tuple(joined))
 
 
@@ -294,9 +304,10 @@ def lookahead(body: Node, negated: bool, position: int) -> Node:
         parts.append(Repeat(last.body, last.low, last.low))  # type: ignore[attr-defined]
         body = sequence(parts)
     strings = _strings(body)
-    if strings is None or any(before for before, _, _ in strings):
-        return Ahead(body, None, negated, position)
-    return Ahead(body, [symbols + after for _, symbols, after in strings], negated, position)
+    if strings is not None and any(before for before, _, _ in strings):
+        return _look([(before, symbols + after) for before, symbols, after in strings], negated)
+    ahead = None if strings is None else [symbols + after for _, symbols, after in strings]
+    return Ahead(body, ahead, negated, position)
 
 
 def lookbehind(body: Node, negated: bool, pattern: str, position: int) -> Node:
@@ -307,13 +318,17 @@ def lookbehind(body: Node, negated: bool, pattern: str, position: int) -> Node:
             pattern,
             position,
             f"a lookbehind must stand for at most {LOOKAROUND_STRINGS} strings of at most {LOOKAROUND_LENGTH} "
-            "characters, with no lookaround inside that looks further. Shorten it, or match that text instead.",
+            "characters, and have no negated lookaround inside. Shorten it, or match that text instead.",
         )
-    if any(after for _, _, after in strings):
-        raise PatternError(
-            pattern, position, "a lookbehind may not look ahead. Write the condition that looks ahead behind it."
-        )
-    return Behind([before + symbols for before, symbols, _ in strings], negated)
+    return _look([(before + symbols, after) for before, symbols, after in strings], negated)
+
+
+def _look(pairs: list[tuple[Symbols, Symbols]], negated: bool) -> Node:
+    """Make the assertion that one of the pairs (or, `negated`, none) stands behind and ahead."""
+    if not any(ahead for _, ahead in pairs):
+        return Behind([behind for behind, _ in pairs], negated)
+    ways = [(Behind([behind], negated), Ahead(None, [ahead], negated)) for behind, ahead in pairs]
+    return sequence(map(Alternatives, ways)) if negated else Alternatives(map(sequence, ways))
 
 
 # Strings of lookarounds: (what stands before, the string, what follows), the outer two from assertions at the edges
@@ -331,7 +346,9 @@ def _strings(node: Node) -> list[_Placed] | None:
     elif isinstance(node, Behind):
         found = None if node.negated else [(symbols, (), ()) for symbols in node.strings]
     elif isinstance(node, Ahead):
-        found = None if node.negated or node.strings is None else [((), (), symbols) for symbols in node.strings]
+        found = (
+            None if node.negated or node.strings is None else [((), (), symbols) for symbols in node.strings]
+        )
     elif isinstance(node, Alternatives):
         found = []
         for part in node.parts:
@@ -427,7 +444,7 @@ class _Spelling:
         # `open_` holds the branches of each beginning of the word at hand: (where it ends, what goes on from there)
         open_: list[tuple[int, list[Expression]]] = [(0, [])]
         previous = ""
-        for word in sorted(set(words)) + [""]:
+        for word in [*sorted(set(words)), ""]:
             shared = 0
             while shared < min(len(word), len(previous)) and word[shared] == previous[shared]:
                 shared += 1
@@ -485,7 +502,8 @@ class _Assertions:
                     self._behind.setdefault(self._code(symbols), len(self._behind))
             elif isinstance(node, Ahead):
                 strings = node.strings
-                if strings is not None and (is_repeated or all(len(symbols) <= 2 for symbols in strings)):
+                is_short = strings is not None and all(len(symbols) <= 2 for symbols in strings)
+                if strings is not None and (is_short or is_repeated or node.body is None):
                     node.is_owed = True
                     for symbols in strings:
                         self._code(symbols)
@@ -521,7 +539,7 @@ class _Assertions:
         classes: dict[frozenset[int], list[tuple[int, int]]] = {}
         inside: set[int] = set()
         signatures = []
-        for start, stop in zip(self._starts, self._starts[1:]):
+        for start, stop in zip(self._starts, self._starts[1:], strict=False):
             inside.symmetric_difference_update(events.get(start, ()))
             signature = frozenset(inside)
             signatures.append(signature)
@@ -675,7 +693,10 @@ class _Assertions:
             for end, members in self._moves_within(context, node.members):
                 by_rest.setdefault(after[end], []).append(members)
             return union(
-                *[concat(self.spelling.spell(characters.union(*sets)), rest) for rest, sets in by_rest.items()]
+                *[
+                    concat(self.spelling.spell(characters.union(*sets)), rest)
+                    for rest, sets in by_rest.items()
+                ]
             )
         if isinstance(node, Behind) or (isinstance(node, Ahead) and node.is_owed):
             return rests.pop()
@@ -688,7 +709,7 @@ class _Assertions:
         stages = [frozenset([context])]
         for part in node.parts:
             stages.append(frozenset().union(*[self.ends(part, end) for end in stages[-1]]))
-        for part, stage in zip(reversed(node.parts), reversed(stages[:-1])):
+        for part, stage in zip(reversed(node.parts), reversed(stages[:-1]), strict=True):
             after = {end: self.read(part, end, after) for end in stage}
         return after[context]
 
@@ -721,12 +742,18 @@ class _Assertions:
         if low == 0 and high is None:
             return _solve(ways, {end: after[end] for end in closure}, context)
         if low == 1 and high is None:
-            looped = {end: _solve(ways, {e: after[e] for e in closure}, end) for end in self.ends(body, context)}
+            looped = {
+                end: _solve(ways, {e: after[e] for e in closure}, end) for end in self.ends(body, context)
+            }
             return self.read(body, context, looped)
         if list(ways[context]) in ([], [context]):
             return concat(repeat(ways[context].get(context, EMPTY), low, high), after[context])
         # A text decides alone in which context it ends, and its length how many times a body of one width stands in it
-        one = self.spelling.read(body) if body.is_plain else repeat(self.spelling.spell(ALL), body.width or 0, body.width)
+        one = (
+            self.spelling.read(body)
+            if body.is_plain
+            else repeat(self.spelling.spell(ALL), body.width or 0, body.width)
+        )
         counted = repeat(one, low, high)
         by_rest: dict[Expression, set[Context]] = {}
         for end in closure:
@@ -787,7 +814,7 @@ _NOT_BOUNDARY_IN_EMPTY_TEXT = re.fullmatch(r"\B", "") is not None
 def _places(pattern: str, is_verbose: bool) -> dict[str, list[int]]:
     """Find the positions of assertions, atomic groups, possessive quantifiers and references to groups."""
     places: dict[str, list[int]] = {kind: [] for kind in ("assertion", "atomic", "possessive", "reference")}
-    outer = []
+    outer: list[bool] = []
     index = 0
     while found := _CONSTRUCT.search(pattern, index):
         token, index = found.group(), found.end()
@@ -928,7 +955,8 @@ class _PythonReader:
             return lookahead(body, negated, position)
         if body.width is None:
             raise self._error(
-                position, "a lookbehind must have a fixed width in Python. Write one for each width, joined by |."
+                position,
+                "a lookbehind must have a fixed width in Python. Write one for each width, joined by |.",
             )
         return lookbehind(body, negated, self.pattern, position)
 
@@ -948,9 +976,8 @@ class _PythonReader:
 
     def _possessive(self, body: Node, low: int, high: int | None, position: int) -> Node:
         """Make a repetition that stops only where its body can't match again."""
-        if low == high or body.width == 0:
-            if body.width is not None:
-                return repetition(body, low, high, self.pattern, position)
+        if body.width is not None and (low == high or body.width == 0):
+            return repetition(body, low, high, self.pattern, position)
         if body.width is None:
             raise self._error(
                 position,
@@ -1023,7 +1050,13 @@ class _EcmaReader:
         low, high = {"*": (0, None), "+": (1, None), "?": (0, 1)}.get(sign, (0, None))
         if sign == "{":
             low = int(quantifier["low"])
-            high = low if quantifier["comma"] is None else int(quantifier["high"]) if quantifier["high"] else None
+            high = (
+                low
+                if quantifier["comma"] is None
+                else int(quantifier["high"])
+                if quantifier["high"]
+                else None
+            )
             if high is not None and high < low:
                 raise self._error(quantifier.start(), "the least count is above the greatest. Swap them.")
         return repetition(body, low, high, self.pattern, start)
@@ -1064,7 +1097,9 @@ class _EcmaReader:
             )
         body = self._disjunction()
         if self._next() != ")":
-            raise self._error(start, r"this parenthesis is never closed. Add ), or write \( for the character.")
+            raise self._error(
+                start, r"this parenthesis is never closed. Add ), or write \( for the character."
+            )
         self.index += 1
         look = opened["look"]
         if look is None:
@@ -1128,13 +1163,19 @@ class _EcmaReader:
         if not in_class and (char in tuple("123456789") or (char == "k" and self._next() == "<")):
             raise self._error(start, _NOT_REGULAR.format("back-references"))
         if char.isascii() and char.isalnum():
-            raise self._error(start, rf"\{char} isn't an escape of ECMA-262 here. Write {char} for the character.")
+            raise self._error(
+                start, rf"\{char} isn't an escape of ECMA-262 here. Write {char} for the character."
+            )
         return characters.character(ord(char))
 
     def _hex(self, start: int, kind: str) -> int:
         found = _HEX[kind].match(self.pattern, start + 1)
         if found is None or int(found[found.lastindex or 1], 16) > 0x10FFFF:
-            form = r"two hexadecimal digits, as in \x41" if kind == "x" else r"a code point, as in \u0041 or \u{1F600}"
+            form = (
+                r"two hexadecimal digits, as in \x41"
+                if kind == "x"
+                else r"a code point, as in \u0041 or \u{1F600}"
+            )
             raise self._error(start, rf"\{kind} must be followed by {form}.")
         self.index = found.end()
         code_point = int(found[found.lastindex or 1], 16)

@@ -54,7 +54,7 @@ class Model(ABC):
         str or list of str
             The text, a list where several samples are asked for. It's never parsed or cast.
         """
-        return self._generator(output_type, backend)(model_input, **kwargs)
+        return _generator(self, output_type, backend)(model_input, **kwargs)
 
     def batch(
         self, model_input: list, output_type: Any | None = None, backend: str | None = None, **kwargs: Any
@@ -69,19 +69,13 @@ class Model(ABC):
         ValueError
             If the list of output types has another length than that of prompts; the model is not called.
         """
-        return self._generator(output_type, backend).batch(model_input, **kwargs)
+        return _generator(self, output_type, backend).batch(model_input, **kwargs)
 
     def stream(
         self, model_input: Any, output_type: Any | None = None, backend: str | None = None, **kwargs: Any
     ) -> Iterator[str]:
         """Generate text for one prompt and give it in pieces, as they come. See `__call__`."""
-        return self._generator(output_type, backend).stream(model_input, **kwargs)
-
-    def _generator(self, output_type: Any | None, backend: str | None):
-        # Generators know the models, so here the import waits for the call.
-        from outlines.generator import Generator
-
-        return Generator(self, output_type, backend)
+        return _generator(self, output_type, backend).stream(model_input, **kwargs)
 
     @abstractmethod
     def generate(self, model_input: Any, output_type: Any | None = None, **kwargs: Any) -> Any:
@@ -107,22 +101,20 @@ class AsyncModel(ABC):
         self, model_input: Any, output_type: Any | None = None, backend: str | None = None, **kwargs: Any
     ):
         """Generate text for one prompt, as `Model.__call__`."""
-        return await self._generator(output_type, backend)(model_input, **kwargs)
+        return await _generator(self, output_type, backend)(model_input, **kwargs)
 
     async def batch(
         self, model_input: list, output_type: Any | None = None, backend: str | None = None, **kwargs: Any
     ) -> list:
         """Generate text for several prompts at once, as `Model.batch`."""
-        return await self._generator(output_type, backend).batch(model_input, **kwargs)
+        return await _generator(self, output_type, backend).batch(model_input, **kwargs)
 
     async def stream(
         self, model_input: Any, output_type: Any | None = None, backend: str | None = None, **kwargs: Any
     ) -> AsyncIterator[str]:
         """Generate text for one prompt in pieces: an async generator, nothing to await before iterating."""
-        async for chunk in self._generator(output_type, backend).stream(model_input, **kwargs):
+        async for chunk in _generator(self, output_type, backend).stream(model_input, **kwargs):
             yield chunk
-
-    _generator = Model._generator
 
     @abstractmethod
     async def generate(self, model_input: Any, output_type: Any | None = None, **kwargs: Any) -> Any:
@@ -137,3 +129,10 @@ class AsyncModel(ABC):
         self, model_input: Any, output_type: Any | None = None, **kwargs: Any
     ) -> AsyncIterator[str]:
         """Generate text for one prompt in pieces, or raise NotImplementedError; an async generator."""
+
+
+def _generator(model: Any, output_type: Any | None, backend: str | None) -> Any:
+    # Generators know the models, so here the import waits for the call.
+    from outlines.generator import Generator
+
+    return Generator(model, output_type, backend)

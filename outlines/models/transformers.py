@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 
 __all__ = ["TransformerTokenizer", "Transformers", "from_transformers"]
 
-FINISHED = 1  # the engine's state after an end-of-sequence token
 SPIECE_UNDERLINE = "\u2581"  # SentencePiece's mark for a space at the start of a word
 
 
@@ -97,7 +96,7 @@ class TransformerTokenizer(Tokenizer):
         return {"tokenizer": self.tokenizer}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__init__(state["tokenizer"])
+        TransformerTokenizer.__init__(self, state["tokenizer"])
 
 
 class TransformersTypeAdapter(ModelTypeAdapter):
@@ -175,6 +174,7 @@ class Transformers(Model):
     """
 
     tensor_library_name = "torch"
+    type_adapter: TransformersTypeAdapter
 
     def __init__(self, model: Any, tokenizer: Any, *, device_dtype: torch.dtype | None = None):
         tokenizer.padding_side = "left"
@@ -241,7 +241,7 @@ class Transformers(Model):
         return self._generate(list(model_input), output_type, kwargs)
 
     def generate_stream(
-        self, model_input: str | Chat, output_type: OutlinesLogitsProcessor | None = None, **kwargs: Any
+        self, model_input: str | Chat, output_type: Any | None = None, **kwargs: Any
     ) -> Iterator[str]:
         """Generate text for one prompt and give it in pieces, which joined are `generate`'s text.
 
@@ -267,9 +267,7 @@ class Transformers(Model):
         arguments = self._arguments([model_input], output_type, constraints, kwargs)
         return self._stream(arguments, constraints[0] if constraints else None)
 
-    def _generate(
-        self, prompts: list, processor: OutlinesLogitsProcessor | None, kwargs: dict[str, Any]
-    ) -> list:
+    def _generate(self, prompts: list, processor: Any | None, kwargs: dict[str, Any]) -> list:
         constraints = _constraints(processor, len(prompts))
         if not prompts:
             return []
@@ -468,6 +466,8 @@ def _constraints(processor: OutlinesLogitsProcessor | None, num_prompts: int) ->
 
 def _is_complete(ids: list[int], constraint: Any | None) -> bool:
     """Say whether the text of these tokens, as far as the end of the sequence, is a whole one."""
+    from outlines.engine import FINISHED
+
     if constraint is None:
         return True
     state = constraint.start_state

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from outlines.processors.tensor_adapters import tensor_adapters
 
 __all__ = ["OutlinesLogitsProcessor", "TensorType"]
 
-TensorType = TypeVar("TensorType")
+TensorType = TypeVar("TensorType")  # a tensor of any library
 
 
 class OutlinesLogitsProcessor:
@@ -45,7 +45,7 @@ class OutlinesLogitsProcessor:
         """Forget the last generation. A generator calls this before it starts the next one."""
 
     @abstractmethod
-    def process_logits(self, input_ids: TensorType, logits: TensorType) -> TensorType:
+    def process_logits(self, input_ids: Any, logits: Any) -> Any:
         """Give the logits that the sampler is to see.
 
         Parameters
@@ -56,7 +56,7 @@ class OutlinesLogitsProcessor:
             May be written in place; what is returned is what counts.
         """
 
-    def __call__(self, input_ids: TensorType, logits: TensorType) -> TensorType:
+    def __call__(self, input_ids: Any, logits: Any) -> Any:
         """Process ids and logits of one sequence or of a batch.
 
         Both may lack the batch axis, or the ids alone if the logits hold one row. The result has the logits'

@@ -6,15 +6,16 @@ from collections.abc import Sequence
 from time import perf_counter
 from typing import Any
 
+import numpy as np
 import torch
 from typing_extensions import override
 
+from outlines.engine import FINISHED
 from outlines.kernels import dispatch
 from outlines.processors.base_logits_processor import OutlinesLogitsProcessor
 
 __all__ = ["ConstraintLogitsProcessor"]
 
-FINISHED = 1  # the engine's state after an end-of-sequence token
 UNCONSTRAINED = -1  # the kernel's row for a sequence that is left alone
 
 
@@ -54,8 +55,8 @@ class ConstraintLogitsProcessor(OutlinesLogitsProcessor):
     def __init__(self, constraints: Any | Sequence[Any | None]):
         super().__init__("torch")
         is_list = isinstance(constraints, (list, tuple))
-        self.constraints = tuple(constraints) if is_list else (constraints,)
-        self.num_prompts = len(constraints) if is_list else None
+        self.constraints: tuple[Any | None, ...] = tuple(constraints) if is_list else (constraints,)
+        self.num_prompts = len(self.constraints) if is_list else None
         self.reset()
 
     @override
@@ -84,7 +85,10 @@ class ConstraintLogitsProcessor(OutlinesLogitsProcessor):
             If the rows aren't a multiple of the prompts, or belong to another generation than the calls
             before.
         """
-        new_tokens = self._begin(input_ids) if self._ids is None else self._new_tokens(input_ids)
+        if self._ids is None:
+            new_tokens = self._begin(input_ids)
+        else:
+            new_tokens = self._new_tokens(self._ids, input_ids)
         self._ids = input_ids
         started = perf_counter()
         for constraint, path, tokens in zip(self._row_constraints, self._paths, new_tokens, strict=True):
@@ -116,9 +120,8 @@ class ConstraintLogitsProcessor(OutlinesLogitsProcessor):
         self._num_words = max((len(c.row(c.start_state)) for c in constraints if c is not None), default=0)
         return [[] for _ in range(num_rows)]
 
-    def _new_tokens(self, input_ids: torch.Tensor) -> list[list[int]]:
+    def _new_tokens(self, before: torch.Tensor, input_ids: torch.Tensor) -> list[list[int]]:
         """Find what each row added, and cut its path to what was known. On a GPU this waits for the ids."""
-        before = self._ids
         num_rows, length = before.shape
         if (
             input_ids.shape == (num_rows, length + 1)
@@ -128,24 +131,24 @@ class ConstraintLogitsProcessor(OutlinesLogitsProcessor):
             return input_ids[:, -1:].tolist()
 
         start = self.prompt_length
-        before, now = before.cpu(), input_ids.cpu()
-        if len(now) != num_rows or not torch.equal(now[:, :start], before[:, :start]):
+        known_ids, ids = before.cpu().numpy(), input_ids.cpu().numpy()
+        if len(ids) != num_rows or not np.array_equal(ids[:, :start], known_ids[:, :start]):
             raise ValueError(
                 "these ids belong to another generation than those of the last call: call `reset` between"
             )
         started = perf_counter()
-        before, now = before[:, start:].numpy(), now[:, start:].numpy()
+        known_ids, ids = known_ids[:, start:], ids[:, start:]
         # Equal ids under one constraint mean equal states, so any such row will do as the parent of a beam.
         parents = {
-            (c, ids.tobytes()): row
-            for row, (c, ids) in enumerate(zip(self._row_constraints, before, strict=True))
+            (constraint, known_row.tobytes()): row
+            for row, (constraint, known_row) in enumerate(zip(self._row_constraints, known_ids, strict=True))
         }
         paths, new_tokens = [], []
-        for row, (constraint, ids) in enumerate(zip(self._row_constraints, now, strict=True)):
-            parent = parents.get((constraint, ids[:-1].tobytes()), row)
-            known = _common_length(before[parent], ids)
-            paths.append(self._paths[parent][: known + 1])
-            new_tokens.append(ids[known:].tolist())
+        for row, (constraint, ids_row) in enumerate(zip(self._row_constraints, ids, strict=True)):
+            parent = parents.get((constraint, ids_row[:-1].tobytes()), row)
+            num_known = _common_length(known_ids[parent], ids_row)
+            paths.append(self._paths[parent][: num_known + 1])
+            new_tokens.append(ids_row[num_known:].tolist())
         self._paths = paths
         self.constraint_seconds += perf_counter() - started
         return new_tokens
@@ -186,7 +189,7 @@ def _follow(constraint: Any, path: list[int], tokens: list[int]) -> None:
         path.append(state)
 
 
-def _common_length(first: Any, second: Any) -> int:
+def _common_length(first: np.ndarray, second: np.ndarray) -> int:
     """Length of the longest common prefix of two arrays."""
     length = min(len(first), len(second))
     differing = (first[:length] != second[:length]).nonzero()[0]

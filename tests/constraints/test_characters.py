@@ -1,13 +1,17 @@
 """Sets of characters, against `re`, `unicodedata` and Python's own UTF-8."""
 
+# ruff: noqa: RUF001 (letters that look alike are what case folding and classes are about)
+
 from __future__ import annotations
 
+import itertools
 import re
 import sys
 import unicodedata
 
 import pytest
-from hypothesis import given, strategies as st
+from hypothesis import given
+from hypothesis import strategies as st
 
 from outlines.constraints import characters
 from outlines.constraints.characters import ALL, NONE
@@ -15,11 +19,31 @@ from outlines.constraints.expression import EMPTY, Expression, matches
 
 SURROGATES = range(0xD800, 0xE000)
 EVERY_CODE_POINT = "".join(map(chr, range(sys.maxunicode + 1)))
-EDGES = [0, 1, 0x7F, 0x80, 0x7FF, 0x800, 0xFFF, 0x1000, 0xD7FF, 0xE000, 0xFFFF, 0x10000, 0x3FFFF, 0x40000, 0x10FFFF]
+EDGES = [
+    0,
+    1,
+    0x7F,
+    0x80,
+    0x7FF,
+    0x800,
+    0xFFF,
+    0x1000,
+    0xD7FF,
+    0xE000,
+    0xFFFF,
+    0x10000,
+    0x3FFFF,
+    0x40000,
+    0x10FFFF,
+]
 
-code_points = st.one_of(st.integers(0, sys.maxunicode), st.sampled_from(EDGES)).filter(lambda c: c not in SURROGATES)
+code_points = st.one_of(st.integers(0, sys.maxunicode), st.sampled_from(EDGES)).filter(
+    lambda c: c not in SURROGATES
+)
 pairs = st.tuples(code_points, code_points).map(lambda pair: (min(pair), max(pair)))
-sets = st.lists(pairs, max_size=6).map(lambda ranges: characters.intersection(characters.normalise(ranges), ALL))
+sets = st.lists(pairs, max_size=6).map(
+    lambda ranges: characters.intersection(characters.normalise(ranges), ALL)
+)
 
 
 def accepted_by(pattern: str, flags: int = 0) -> set[int]:
@@ -32,7 +56,7 @@ def members(ranges: characters.Characters) -> set[int]:
 
 def is_normal(ranges: characters.Characters) -> bool:
     ordered = all(low <= high for low, high in ranges)
-    return ordered and all(left[1] + 1 < right[0] for left, right in zip(ranges, ranges[1:]))
+    return ordered and all(left[1] + 1 < right[0] for left, right in itertools.pairwise(ranges))
 
 
 def test_normalise_joins_ranges_that_touch_or_overlap():
@@ -97,10 +121,14 @@ def test_fold_of_one_character_is_that_of_re(flags):
     text = "".join(map(chr, sorted(changing)))
     for code_point in changing:
         expected = {ord(char) for char in re.findall(re.escape(chr(code_point)), text, re.IGNORECASE | flags)}
-        assert members(characters.fold(characters.character(code_point), bool(flags))) == expected, hex(code_point)
+        assert members(characters.fold(characters.character(code_point), bool(flags))) == expected, hex(
+            code_point
+        )
 
 
-@pytest.mark.parametrize("body", ["a-z", "A-Z", "k", "à-ý", "ſ", "İ", "Ω", "ﬅ", "𐐀-𐐧", "Z-a", "ǅ", "ı-ķ", " -~", "ა-ჰ"])
+@pytest.mark.parametrize(
+    "body", ["a-z", "A-Z", "k", "à-ý", "ſ", "İ", "Ω", "ﬅ", "𐐀-𐐧", "Z-a", "ǅ", "ı-ķ", " -~", "ა-ჰ"]
+)
 def test_fold_of_a_range_is_that_of_re(body):
     ranges = ((ord(body[0]), ord(body[-1])),)
     assert members(characters.fold(ranges)) == accepted_by(f"[{body}]", re.IGNORECASE)
@@ -125,8 +153,18 @@ def test_utf8_is_the_encoding_of_the_members(ranges, probe):
 
 
 @pytest.mark.parametrize(
-    "data", [b"\x80", b"\xc0\x80", b"\xc1\xbf", b"\xe0\x9f\xbf", b"\xed\xa0\x80", b"\xf0\x8f\xbf\xbf", b"\xf4\x90\x80\x80", b""]
-)  # fmt: skip
+    "data",
+    [
+        b"",
+        b"\x80",
+        b"\xc0\x80",
+        b"\xc1\xbf",
+        b"\xe0\x9f\xbf",
+        b"\xed\xa0\x80",
+        b"\xf0\x8f\xbf\xbf",
+        b"\xf4\x90\x80\x80",
+    ],
+)
 def test_utf8_has_no_overlong_form_surrogate_or_half_character(data):
     assert not matches(characters.utf8(ALL), data)
 

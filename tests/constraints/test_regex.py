@@ -1,5 +1,7 @@
 """Patterns read into expressions, against `re` for Python's syntax and node for ECMA-262's."""
 
+# ruff: noqa: RUF001 (letters that look alike are what case folding and classes are about)
+
 from __future__ import annotations
 
 import itertools
@@ -11,7 +13,8 @@ import subprocess
 import warnings
 
 import pytest
-from hypothesis import HealthCheck, given, settings, strategies as st
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from outlines.constraints import characters
 from outlines.constraints.expression import EMPTY, EPSILON, concat, literal, matches, repeat, star, union
@@ -173,6 +176,10 @@ PYTHON_PATTERNS = [
     ("(?:a(?!b)|b(?=a|$))*", ["abab", "baab", "aab"]),
     (r"(?:[ab](?:\b|(?=c))c?)+", ["ac", "acbc", "ab"]),
     ("(?s)(?=(?:a|b)*\\Z)(?=.*a.*a).*", ["aa", "aba", "ab"]),
+    (r"(?<=\b)a|(?<!\b)b|a(?<!\b)b", ["a", "ab"]),
+    (r"(?:[ab-](?<=a\b)-?|(?<!b\b)a|b)*", ["ab-a", "a-b"]),
+    (r"(?:(?!\ba)[ab-])+", ["ba-b", "b-a"]),
+    (r"(?:(?=\Bb|a)[ab]-?)+", ["ab-", "ab-b"]),
     # atomic groups and possessive quantifiers are added below where Python has them
 ]  # fmt: skip
 
@@ -191,7 +198,7 @@ ATOMIC_PATTERNS = [
     ("a{2}+a", ["aaa", "aa"]),
 ]
 
-MUTANTS = "aAb0_- \n\"ß日"
+MUTANTS = 'aAb0_- \n"ß日'
 
 
 @pytest.fixture(autouse=True)
@@ -291,11 +298,14 @@ def test_generated_patterns_agree_with_re(pattern, samples, seed):
         return
     try:
         expression = read(pattern)
-    except PatternError as error:
-        assert re.search("a lookahead inside a repetition|a lookbehind m", str(error)), str(error)
-        return
     except LimitError as error:
-        assert error.limit == "REPETITION_CONTEXTS"
+        problem = str(error)
+    except PatternError as error:
+        problem = str(error)
+    else:
+        problem = None
+    if problem is not None:
+        assert re.search("a lookahead inside a repetition|a lookbehind must|REPETITION_CONTEXTS", problem)
         return
     generator = random.Random(seed)
     for text in samples + ["".join(generator.choices("ab-\né", k=k)) for k in range(9)]:
@@ -369,7 +379,8 @@ def quoted(ranges: characters.Characters):
 
 
 @pytest.mark.parametrize(
-    "pattern", ["abc", "a|b|cd", "(?:ab|ac|abd)*", "[ab]{2,3}", r"\ba+\b-", "(?=a).b", "(?:(?!ab).)*$", "(?i)ab"]
+    "pattern",
+    ["abc", "a|b|cd", "(?:ab|ac|abd)*", "[ab]{2,3}", r"\ba+\b-", "(?=a).b", "(?:(?!ab).)*$", "(?i)ab"],
 )
 def test_every_character_is_encoded(pattern):
     compiled = re.compile(pattern)
@@ -483,7 +494,7 @@ def verdicts_of_node() -> dict[str, list[bool] | None]:
     result = subprocess.run(
         ["node", "-e", NODE], input=json.dumps(cases), capture_output=True, text=True, check=True, timeout=60
     )
-    return dict(zip([pattern for pattern, _ in cases], json.loads(result.stdout)))
+    return dict(zip([pattern for pattern, _ in cases], json.loads(result.stdout), strict=True))
 
 
 @pytest.mark.parametrize(("pattern", "samples"), ECMA_PATTERNS, ids=[ascii(p) for p, _ in ECMA_PATTERNS])

@@ -45,7 +45,7 @@ class Recorder(OutlinesLogitsProcessor):
 
 
 def test_unknown_library_is_named():
-    with pytest.raises(NotImplementedError, match="'jax'.*mlx, numpy, torch"):
+    with pytest.raises(NotImplementedError, match=r"'jax'.*mlx, numpy, torch"):
         OutlinesLogitsProcessor("jax")
 
 
@@ -131,7 +131,7 @@ def test_squeeze_of_a_longer_axis(library):
 
 @pytest.mark.parametrize("library", LIBRARIES)
 def test_to_scalar_of_several_elements_raises(library):
-    with pytest.raises(RuntimeError if library == "torch" else ValueError):  # noqa: PT011, the library's words
+    with pytest.raises(RuntimeError if library == "torch" else ValueError):
         tensor_adapters[library]().to_scalar(tensor(library, [1.0, 2.0]))
 
 

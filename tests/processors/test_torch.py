@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 import torch
+from outlines.kernels import dispatch
 
 from outlines.engine import Constraint, Vocabulary
-from outlines.kernels import dispatch
 from outlines.processors.torch import ConstraintLogitsProcessor
 from outlines.types.dsl import Regex
 from tests import tiny_models
@@ -133,6 +133,20 @@ def test_beams_are_followed_through_reorders():
         assert processed(processor, rows) == expected
 
 
+def test_a_reordered_beam_costs_one_transition(monkeypatch):
+    """It goes on from its parent, wherever in the batch that was, and doesn't start anew."""
+    digits, calls = Constraint(Regex("[0-9]{9}"), vocabulary()), []
+    next_state = digits.next_state
+    monkeypatch.setattr(
+        digits, "next_state", lambda state, token: calls.append(token) or next_state(state, token)
+    )
+    processor = ConstraintLogitsProcessor(digits)
+    for rows in (["", ""], ["1", "2"], ["13", "24"], ["245", "246"], ["2467", "2468"]):
+        calls.clear()
+        processed(processor, [ids(row) for row in rows])
+        assert calls == [token for row in rows for token in ids(row)[-1:]]
+
+
 def test_drafts_of_any_length_are_followed_and_taken_back():
     processor, width = new("number"), vocabulary().num_tokens
     for text in ["", "1", "11", "119", "1", "10", "7", "", "11", "110"]:
@@ -184,7 +198,7 @@ def test_reset_allows_another_prompt_and_batch():
 def test_another_generation_without_reset_is_an_error(other):
     processor = ConstraintLogitsProcessor(constraint("answer"))
     processed(processor, [[], []])
-    with pytest.raises(ValueError, match="another generation.*`reset`"):
+    with pytest.raises(ValueError, match=r"another generation.*`reset`"):
         processor(torch.tensor(other), torch.zeros(len(other), vocabulary().num_tokens))
 
 

@@ -126,6 +126,10 @@ def test_ensure_ascii_spares_texts():
     assert JsonSchema(schema).schema == r'{"const": "\u00e9"}'
     assert JsonSchema(schema, ensure_ascii=False).schema == '{"const": "é"}'
     assert JsonSchema('{"const": "é"}').schema == '{"const": "é"}'
+    accented = genson.SchemaBuilder()
+    accented.add_object({"é": 1})
+    assert r"\u00e9" in JsonSchema(accented).schema
+    assert "é" in JsonSchema(accented, ensure_ascii=False).schema
 
 
 def test_equality_is_by_content_and_not_by_white_space():

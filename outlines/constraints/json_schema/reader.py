@@ -14,7 +14,7 @@ from functools import lru_cache
 from typing import Any
 from urllib.parse import unquote
 
-from outlines.constraints.expression import Expression, concat
+from outlines.constraints.expression import concat, matches
 from outlines.constraints.json_schema.text import QUOTE, dump, encode
 from outlines.constraints.json_schema.value_sets import (
     ANYTHING,
@@ -29,6 +29,7 @@ from outlines.constraints.json_schema.value_sets import (
     is_empty_scalar,
     json_type,
     meet,
+    string_case,
 )
 from outlines.constraints.regex import search
 from outlines.exceptions import LimitError, PatternError, SchemaError, UnsupportedKeywordError, shorten
@@ -209,14 +210,18 @@ class Document:
         """
         found = self._value_sets.get(formula)
         if found is None:
-            cases = self._meet_all([self._cases(place, ()) for place in formula], formula)
-            found = self._value_sets[formula] = tuple(cases)
+            sets = [self._cases(place, ()) for place in sorted(formula)]
+            found = sets[0] if len(sets) == 1 else tuple(self._meet_all(sets, formula)) if sets else _EVERYTHING
+            self._value_sets[formula] = found
         return found
 
     def _meet_all(self, sets: Iterable[Iterable[Case]], formula: Formula) -> list[Case]:
-        result: list[Case] = list(_EVERYTHING)
+        result: list[Case] | None = None
         for cases in sets:
             cases = list(cases)
+            if result is None:
+                result = cases
+                continue
             if len(result) * len(cases) > 1000 * MAX_CASES:
                 raise LimitError("MAX_CASES", f"{self.pointer(formula)}: the alternatives multiply beyond reason")
             met = (self._meet_pair(left, right) for left in result for right in cases)
@@ -225,7 +230,7 @@ class Document:
                 raise LimitError(
                     "MAX_CASES", f"{self.pointer(formula)}: the alternatives multiply to more than {MAX_CASES} cases"
                 )
-        return result
+        return list(_EVERYTHING) if result is None else result
 
     def _meet_pair(self, left: Case, right: Case) -> Case | None:
         if isinstance(left, NamedCase):
@@ -233,7 +238,7 @@ class Document:
         if isinstance(right, NamedCase):
             return right if self._contains(left, right.value) else None
         met = meet(left, right)
-        if isinstance(met, NumberCase | StringCase) and is_empty_scalar(met):
+        if isinstance(met, (NumberCase, StringCase)) and is_empty_scalar(met):
             return None
         return met
 
@@ -303,7 +308,7 @@ class Document:
                     cases.append(number)
             elif name == "string":
                 string = _string_case(schema, pointer)
-                if string is not None and not is_empty_scalar(string):
+                if isinstance(string, StringCase) and not is_empty_scalar(string):
                     cases.append(string)
             elif name == "array":
                 array = self._array_case(schema, pointer)
@@ -419,12 +424,7 @@ class Document:
     def _contains_string(self, case: StringCase, value: str) -> bool:
         if len(value) < case.low or (case.high is not None and len(value) > case.high):
             return False
-        for pattern in case.patterns:
-            for byte in dump(value)[1:]:
-                pattern = pattern.step(byte)
-            if not pattern.nullable:
-                return False
-        return True
+        return matches(case.pattern, dump(value)[1:])
 
     def _satisfies(self, formula: Formula, value: Any) -> bool:
         return any(self._contains(case, value) for case in self.value_set(formula))
@@ -467,7 +467,7 @@ def _identity(value: Any) -> Any:
     """Give a key that is equal for equal JSON values: 1 and 1.0 are, 1 and true are not."""
     if isinstance(value, bool) or value is None or isinstance(value, str):
         return value if isinstance(value, str) else (value,)
-    if isinstance(value, int | float):
+    if isinstance(value, (int, float)):
         return exact(value)
     if isinstance(value, list):
         return ("array", *map(_identity, value))
@@ -492,24 +492,21 @@ def _bound(inclusive: Any, exclusive: Any, choose: Callable[..., Fraction]) -> t
     return (opened, True) if choose(closed, opened) == opened else (closed, False)
 
 
-def _string_case(schema: dict[str, Any], pointer: str) -> StringCase | None:
+def _string_case(schema: dict[str, Any], pointer: str) -> Case | None:
     low = int(schema.get("minLength", 0))
     high = None if schema.get("maxLength") is None else int(schema["maxLength"])
-    if high is not None and low > high:
-        return None
-    if "pattern" not in schema:
-        return StringCase(low, high)
-    return StringCase(low, high, frozenset((_read_pattern(schema["pattern"], f"{pointer}/pattern"),)))
+    lengths = StringCase(low, high)
+    return lengths if "pattern" not in schema else meet(lengths, _read_pattern(schema["pattern"], f"{pointer}/pattern"))
 
 
 @lru_cache(maxsize=512)
-def _pattern_rest(pattern: str) -> Expression:
-    return concat(search(pattern, dialect="ecma", encode=encode), QUOTE)
+def _pattern_case(pattern: str) -> StringCase:
+    return string_case(concat(search(pattern, dialect="ecma", encode=encode), QUOTE))
 
 
-def _read_pattern(pattern: str, pointer: str) -> Expression:
+def _read_pattern(pattern: str, pointer: str) -> StringCase:
     try:
-        return _pattern_rest(pattern)
+        return _pattern_case(pattern)
     except PatternError as error:
         raise SchemaError(pointer, str(error)) from error
 
@@ -531,13 +528,13 @@ def _check_type(value: Any, pointer: str) -> _Found:
 
 
 def _check_count(value: Any, pointer: str) -> _Found:
-    if isinstance(value, bool) or not isinstance(value, int | float) or value < 0 or value != int(value):
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or value < 0 or value != int(value):
         raise _expected(pointer, "a number of at least 0 without fraction", value)
     return ()
 
 
 def _check_number(value: Any, pointer: str) -> _Found:
-    if isinstance(value, bool) or not isinstance(value, int | float):
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise _expected(pointer, "a number", value)
     return ()
 

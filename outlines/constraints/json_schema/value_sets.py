@@ -10,11 +10,23 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import lru_cache
 from typing import Any, TypeAlias
 
-from outlines.constraints.expression import Expression, intersection, is_empty
+from outlines.constraints.expression import (
+    Expression,
+    complement,
+    concat,
+    counts,
+    intersection,
+    is_empty,
+    spine,
+    star,
+)
+from outlines.constraints.items import TextBounds, TextState
 from outlines.constraints.json_schema.numbers import number_texts
-from outlines.constraints.json_schema.text import counted_rest
+from outlines.constraints.json_schema.text import CHARACTER, QUOTE, STRING_REST, counted_rest
+from outlines.exceptions import LimitError
 
 __all__ = [
     "ANYTHING",
@@ -26,8 +38,11 @@ __all__ = [
     "ObjectCase",
     "StringCase",
     "WordCase",
+    "is_empty_scalar",
     "json_type",
     "meet",
+    "string_case",
+    "text_state",
 ]
 
 #: A conjunction of places in the schema, by number.
@@ -60,18 +75,46 @@ class NumberCase:
 
 @dataclass(frozen=True, slots=True)
 class StringCase:
-    """The strings with `low` to `high` characters of which each pattern is found; patterns are over JSON text."""
+    """The strings with `low` to `high` characters, of which `pattern` is the rest with its closing quote."""
 
     low: int = 0
     high: int | None = None
-    patterns: frozenset[Expression] = frozenset()
+    pattern: Expression = STRING_REST
 
-    def pattern_rest(self) -> Expression:
-        """Give the rest of such a string with its closing quote, counts included."""
-        parts = list(self.patterns)
-        if self.low or self.high is not None:
-            parts.append(counted_rest(self.low, self.high))
-        return intersection(*parts)
+    def bounds(self) -> TextBounds | None:
+        """Give what lengths may follow where, None where only the product of pattern and length can tell."""
+        try:
+            return TextBounds(text_state(self.pattern), self.low, self.high)
+        except LimitError:
+            return None
+
+    def product(self) -> Expression:
+        """Give the rest of such a string as one expression."""
+        if self.low == 0 and self.high is None:
+            return self.pattern
+        return intersection(self.pattern, counted_rest(self.low, self.high))
+
+
+@lru_cache(maxsize=512)
+def text_state(pattern: Expression) -> TextState:
+    """Give the state at the beginning of a string with a pattern."""
+    return TextState(pattern, STRING_REST, STRING_REST, {})
+
+
+def string_case(pattern: Expression) -> StringCase:
+    """Give the strings with a pattern; one that repeats a character so many times is a length, not a pattern."""
+    parts = spine(pattern)
+    if len(parts) == 2 and parts[1] is QUOTE:
+        repeated = counts(parts[0])
+        if repeated is not None and (repeated[1] > 1 or repeated[2] is not None) and is_character(repeated[0]):
+            return StringCase(repeated[1], repeated[2], concat(star(repeated[0]), QUOTE))
+    return StringCase(pattern=pattern)
+
+
+@lru_cache(maxsize=512)
+def is_character(expression: Expression) -> bool:
+    """Tell whether each text of an expression is one character of a JSON string."""
+    return is_empty(intersection(expression, complement(CHARACTER)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +174,9 @@ def meet(left: Case, right: Case) -> Case | None:
     if isinstance(left, StringCase):
         assert isinstance(right, StringCase)
         low, high = max(left.low, right.low), _least(left.high, right.high)
-        return None if high is not None and low > high else StringCase(low, high, left.patterns | right.patterns)
+        if high is not None and low > high:
+            return None
+        return StringCase(low, high, intersection(left.pattern, right.pattern))
     if isinstance(left, ArrayCase):
         assert isinstance(right, ArrayCase)
         low, high = max(left.low, right.low), _least(left.high, right.high)
@@ -167,4 +212,13 @@ def is_empty_scalar(case: NumberCase | StringCase) -> bool:
     """Tell whether no number is within the bounds, or no string fits patterns and lengths."""
     if isinstance(case, NumberCase):
         return is_empty(case.expression())
-    return bool(case.patterns) and is_empty(case.pattern_rest())
+    if case.high is not None and case.low > case.high:
+        return True
+    if case.pattern is STRING_REST:
+        return False
+    if case.low == 0 and case.high is None:
+        return is_empty(case.pattern)
+    bounds = case.bounds()
+    if bounds is None:
+        return is_empty(case.product())
+    return not bounds.allows(text_state(case.pattern), case.low, case.high)

@@ -12,7 +12,7 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import Any
 
-from outlines.constraints.expression import Expression
+from outlines.constraints.expression import EPSILON, Expression, concat, counts, spine
 from outlines.constraints.items import (
     Alternatives,
     Item,
@@ -21,12 +21,13 @@ from outlines.constraints.items import (
     NameTable,
     Symbol,
     Symbols,
+    TextBounds,
     Union,
     text,
     words,
 )
 from outlines.constraints.json_schema.reader import Document
-from outlines.constraints.json_schema.text import STRING_REST, dump, name_text, unescape
+from outlines.constraints.json_schema.text import QUOTE, STRING_REST, dump, name_text, unescape
 from outlines.constraints.json_schema.value_sets import (
     ArrayCase,
     Case,
@@ -36,6 +37,9 @@ from outlines.constraints.json_schema.value_sets import (
     ObjectCase,
     StringCase,
     WordCase,
+    is_character,
+    string_case,
+    text_state,
 )
 from outlines.constraints.regex import read
 from outlines.exceptions import EmptyLanguageError
@@ -43,6 +47,9 @@ from outlines.exceptions import EmptyLanguageError
 __all__ = ["schema_symbols"]
 
 DEFAULT_WHITESPACE = "[ ]?"
+
+#: A count of so many characters at the end of a pattern is counted, not multiplied out.
+_LONG_RUN = 4
 
 _QUOTE = Literal(b'"')
 _COLON = Literal(b":")
@@ -91,7 +98,7 @@ class Writer:
         self.document = document
         self.space = space
         self._values: dict[Formula, Value] = {}
-        self._texts: dict[tuple[Expression, int, int | None], Any] = {}
+        self._bounds: dict[StringCase, TextBounds | None] = {}
 
     def value(self, formula: Formula) -> Value:
         found = self._values.get(formula)
@@ -105,14 +112,34 @@ class Writer:
         if isinstance(case, NumberCase):
             return (case.expression(),)
         if isinstance(case, StringCase):
-            if case.patterns:
-                return _QUOTE, case.pattern_rest()
-            return _QUOTE, text(STRING_REST, STRING_REST, case.low, case.high, self._texts)
+            return self.string_symbols(case)
         if isinstance(case, ArrayCase):
             return ArrayWriter(self, case).symbols()
         if isinstance(case, ObjectCase):
             return ObjectWriter(self, case).symbols()
         return self.named(case.value)
+
+    def string_symbols(self, case: StringCase) -> Symbols:
+        if case.low == 0 and case.high is None:
+            return _QUOTE, *self._split_count(case.pattern)
+        bounds = self._bounds.get(case)
+        if bounds is None:
+            bounds = self._bounds[case] = case.bounds()
+        if bounds is None:
+            return _QUOTE, case.product()
+        return _QUOTE, text(text_state(case.pattern), case.low, case.high, bounds)
+
+    def _split_count(self, pattern: Expression) -> Symbols:
+        """Part a counted run of one character before the closing quote from what comes first, to count it as a length.
+
+        Left within the pattern, each count would be a state whose row takes a walk of the vocabulary.
+        """
+        *first, run, _ = [EPSILON, *spine(pattern)]
+        repeated = counts(run)
+        if repeated is None or (repeated[2] or repeated[1]) < _LONG_RUN or not is_character(repeated[0]):
+            return (pattern,)
+        counted = self.string_symbols(string_case(concat(run, QUOTE)))
+        return (concat(*first), *counted[1:])
 
     def named(self, value: Any) -> Symbols:
         """Write a value that the schema names; scalars in one way."""
