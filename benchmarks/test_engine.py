@@ -6,8 +6,7 @@
 For each constraint: `build` (constraint compiled), `first mask` (compiled, and the mask of the start state), `cold`
 (its text walked with a new constraint) and `warm` (walked again). A walk is, for each token, an advance and the next
 mask; the number of its tokens is in `extra_info`. What an engine keeps for a vocabulary is warm in all rounds but the
-first. For claims take `benchmarks.maskbench`, whose schemas are real and
-whose engines don't share a process.
+first. For claims take `benchmarks.maskbench`, whose schemas are real and whose engines don't share a process.
 """
 
 from __future__ import annotations

@@ -129,7 +129,7 @@ def main(arguments: Sequence[str] | None = None) -> Report:
     report = invent(model, options.roles, options.temperature)
     for answer in report.answers:
         Character.model_validate_json(answer)
-    print(f"All {len(report.answers)} are valid: {report}")
+    print(f"{len(report.answers)} of {len(options.roles)} valid: {report}")
     return report
 
 

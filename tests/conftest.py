@@ -25,13 +25,12 @@ def pytest_addoption(parser):
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_configure(config):
-    seed, budget = config.getoption("--seed"), config.getoption("--budget")
-    # Hypothesis takes its seed from its own option, so that its reports name it.
+    # Hypothesis takes its seed from its own option, as text: there a seed of 0 would count as none.
     if config.option.hypothesis_seed is None:
-        config.option.hypothesis_seed = seed
+        config.option.hypothesis_seed = str(config.getoption("--seed"))
     hypothesis.settings.register_profile(
         "outlines",
-        max_examples=100 * budget,
+        max_examples=100 * config.getoption("--budget"),
         deadline=None,  # no test is about time
         print_blob=True,
         suppress_health_check=[

@@ -22,6 +22,7 @@ import re
 from collections.abc import Iterable, Iterator
 from fractions import Fraction
 from typing import Any, NamedTuple
+from urllib.parse import unquote
 
 import jsonschema
 import numpy as np
@@ -676,7 +677,7 @@ class JsonSchema(Machine):
             raise NotImplementedError(f"$ref {reference!r}")
         schema: Any = self.schema
         for part in reference.split("/")[1:]:
-            part = part.replace("~1", "/").replace("~0", "~")
+            part = unquote(part).replace("~1", "/").replace("~0", "~")
             schema = schema[int(part)] if isinstance(schema, list) else schema[part]
         return schema
 

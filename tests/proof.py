@@ -357,6 +357,15 @@ CASES = [
         ['{"children":[]}'],
     ),
     Case(
+        "references by pointer",
+        {
+            "$defs": {"a/b~c": {"type": "null"}, "é ": [{"const": "x"}, {"type": "boolean"}]},
+            "anyOf": [{"$ref": "#/$defs/a~1b~0c"}, {"$ref": "#/$defs/%C3%A9%20/1"}],
+        },
+        [None, True],
+        ['"x"', "1"],
+    ),
+    Case(
         "recursion through anyOf",
         {"anyOf": [{"type": "integer"}, {"type": "array", "items": {"$ref": "#"}, "maxItems": 2}]},
         [1, [], [[1, []], 2]],
@@ -405,6 +414,12 @@ CASES = [
         r"a(b$)?(\n|c)?(\n|d)?",
         ["a", "ab\n", "ac\n", "a\n\n"],
         ["ab\n\n", "abc", "ab\nd"],
+    ),
+    Case(
+        "regex: repeats of repeats",
+        r"(?:(?:0+){2,})?(1{0,2}){2}",
+        ["", "00", "1111", "001"],
+        ["0", "01", "11111"],
     ),
     Case("regex: words", r"\w+( \w+){0,2}\s?", ["über Straße", "a b c\n"], ["a  b", " a", "a b c d"]),
 ]

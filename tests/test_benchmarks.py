@@ -170,8 +170,11 @@ def test_a_worker_outlives_its_engine():
 def test_a_process_that_does_not_come_back_is_killed():
     worker = maskbench.Worker(Dying, "bytes", limit_s=60)
     worker.patience_s = 0.2
+    sleeping = worker.process
     try:
         record = worker.measure({"name": "sleep", "schema": "sleep", "tests": []})
+        assert not sleeping.is_alive()
+        assert worker.process.is_alive()
     finally:
         worker.close()
     assert record["outcome"] == "time-out"

@@ -27,7 +27,7 @@ def test_demo_gives_valid_characters(smollm2, capsys):
     expected = [f"{role}: {answer}" for role, answer in zip(characters.ROLES, report.answers, strict=True)]
     assert sorted(printed[2:-1]) == sorted(expected)
     assert re.fullmatch(
-        rf"All 8 are valid: 8 sequences, {report.num_tokens} tokens, \d+\.\d tokens/s; "
+        rf"8 of 8 valid: 8 sequences, {report.num_tokens} tokens, \d+\.\d tokens/s; "
         r"the constraint took \d+\.\d\d% of the time",
         printed[-1],
     )
@@ -37,11 +37,12 @@ def test_demo_gives_valid_characters(smollm2, capsys):
     assert 0 < report.constraint_seconds < report.seconds
 
 
-def test_demo_takes_roles_and_a_seed(smollm2):
+def test_demo_takes_roles(smollm2, capsys):
     from examples import characters
 
-    first, again, other = (characters.main(["--seed", seed, "pirate"]).answers for seed in ("1", "1", "2"))
-    assert first == again != other
+    report = characters.main(["--device", "cpu", "--seed", "1", "pirate"])
+    printed = capsys.readouterr().out.splitlines()
+    assert printed[2:-1] == [f"pirate: {report.answers[0]}"]
 
 
 def test_special_tokens_are_the_chat_ones(smollm2):

@@ -164,6 +164,24 @@ def test_walks_with_llama3_end_in_valid_text(llama3_vocabulary, rng, budget, cap
     assert finished >= 0.95 * walked
 
 
+def test_sampled_tokens_of_llama3_are_the_oracles(llama3_vocabulary, rng, budget):
+    tokens = llama3_vocabulary.tokens
+    for case in CASES:
+        constraint, machine = build(case, llama3_vocabulary), case.machine()
+        ids = next(random_tokenisations(rng.choice(list(case.texts())).encode(), tokens, 1, rng))
+        state, expected = constraint.start_state, machine.start
+        for token in ids:
+            allowed = allowed_tokens(constraint.row(state), len(tokens))
+            sample = {
+                *rng.sample(range(len(tokens)), 150 * budget),
+                *rng.choices(allowed.tolist(), k=50 * budget),
+            }
+            for t in sample - {*llama3_vocabulary.eos_token_ids}:
+                is_live = tokens[t] is not None and machine.is_live(machine.read(tokens[t], expected))
+                assert (t in allowed) == is_live, (case.name, tokens[t])
+            state, expected = constraint.next_state(state, token), machine.read(tokens[token], expected)
+
+
 @pytest.mark.parametrize("name", ["person", "reference", "anything", "regex: words", "number bounds"])
 def test_valid_texts_are_allowed_with_llama3(name, llama3_vocabulary, rng, budget):
     case = BY_NAME[name]

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import ast
 import importlib
-import itertools
 import re
 import shutil
 import subprocess
 import sys
-import tomllib
 import zipfile
 from collections.abc import Iterator
+from email import message_from_bytes
+from email.message import Message
 from pathlib import Path
 
 import pytest
@@ -124,18 +124,6 @@ def test_kernels_import_only_kernels():
     assert {stage for name in ours if (stage := stage_of(name))} <= {"kernels"}
 
 
-def test_what_is_imported_is_declared():
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
-    requirements = [*project["dependencies"], *itertools.chain(*project["optional-dependencies"].values())]
-    declared = {re.match(r"[\w-]+", requirement)[0].replace("-", "_") for requirement in requirements}
-    imported = {
-        name.split(".")[0] for module, path in MODULES.items() for _, name in imported_names(module, path)
-    }
-    other_names = {"PIL": "pillow", "pydantic_core": "pydantic"}
-    needed = {other_names.get(name, name) for name in imported - sys.stdlib_module_names - {"outlines"}}
-    assert needed <= declared
-
-
 @pytest.mark.parametrize("module", [name for name, path in MODULES.items() if path.name == "__init__.py"])
 def test_all_names_what_can_be_imported(module):
     package = importlib.import_module(module)
@@ -182,9 +170,39 @@ def test_wheel_holds_the_package_and_nothing_else(wheel):
     assert {"outlines/py.typed", "outlines/kernels/__init__.py"} <= held
 
 
-def test_wheel_carries_the_licence(wheel):
-    metadata = next(wheel.read(name).decode() for name in wheel.namelist() if name.endswith("/METADATA"))
-    assert "License-Expression: Apache-2.0" in metadata
-    assert "Requires-Python: >=3.10" in metadata
+@pytest.fixture(scope="module")
+def metadata(wheel) -> Message:
+    (name,) = (name for name in wheel.namelist() if name.endswith(".dist-info/METADATA"))
+    return message_from_bytes(wheel.read(name))
+
+
+def test_wheel_carries_the_licence(wheel, metadata):
+    assert metadata["License-Expression"] == "Apache-2.0"
     (licence,) = (name for name in wheel.namelist() if name.endswith("/LICENSE"))
     assert wheel.read(licence) == (ROOT / "LICENSE").read_bytes()
+
+
+def test_what_is_imported_is_declared(metadata):
+    requirements = metadata.get_all("Requires-Dist")
+    declared = {re.match(r"[\w-]+", requirement)[0].replace("-", "_") for requirement in requirements}
+    imported = {
+        name.split(".")[0] for module, path in MODULES.items() for _, name in imported_names(module, path)
+    }
+    other_names = {"PIL": "pillow", "pydantic_core": "pydantic"}
+    needed = {other_names.get(name, name) for name in imported - sys.stdlib_module_names - {"outlines"}}
+    assert needed <= declared
+
+
+def test_triton_is_asked_for_only_where_it_exists(metadata):
+    assert 'triton; platform_system == "Linux"' in metadata.get_all("Requires-Dist")
+
+
+@pytest.mark.parametrize("extra", ["", "dev", "bench"])
+def test_constraints_pin_what_the_project_asks_for(metadata, extra):
+    pins = (ROOT / "constraints.txt").read_text("utf-8")
+    pinned = {re.sub("[-_]", "-", name).lower() for name in re.findall(r"^([\w-]+)==", pins, re.M)}
+    marker = f'extra == "{extra}"' if extra else "extra =="
+    asked = [r for r in metadata.get_all("Requires-Dist") if (marker in r) == bool(extra)]
+    names = {re.sub("[-_]", "-", re.match(r"[\w-]+", r)[0]).lower() for r in asked}
+    assert names
+    assert names - {"outlines"} <= pinned

@@ -6,7 +6,7 @@ universe is the 1,112,064 scalar values: surrogates are no characters of a text,
 
 from __future__ import annotations
 
-import _sre  # what `re` itself folds case with; unicodedata has no simple case mapping
+import _sre  # type: ignore[import-not-found]  # `re` folds case with it; unicodedata has no simple mapping
 import re
 import sys
 import unicodedata
@@ -19,9 +19,9 @@ from outlines.constraints.expression import EPSILON, Expression, byte_class, con
 from outlines.constraints.expression import union as union_of
 
 try:
-    from re._casefix import _EXTRA_CASES
+    from re._casefix import _EXTRA_CASES  # type: ignore[import-not-found]
 except ImportError:  # Python 3.10
-    from sre_compile import _ignorecase_fixes as _EXTRA_CASES
+    from sre_compile import _ignorecase_fixes as _EXTRA_CASES  # type: ignore[attr-defined]
 
 __all__ = [
     "ALL",

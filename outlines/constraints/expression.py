@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import threading
 import weakref
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 from outlines.exceptions import LimitError
 
@@ -247,6 +247,10 @@ def _merge_classes(parts: set[Expression]) -> set[Expression]:
 
 def intersection(*expressions: Expression) -> Expression:
     """Give the strings that are in all of the languages."""
+    return _intersection(expressions)
+
+
+def _intersection(expressions: Iterable[Expression]) -> Expression:
     parts: set[Expression] = set()
     byte_mask = None
     stack = list(expressions)
@@ -303,7 +307,7 @@ def repeat(expression: Expression, low: int, high: int | None = None) -> Express
     if expression is EVERYTHING:
         return EVERYTHING
     if expression.kind == _REPEAT and expression.parts[1] <= 1 and expression.parts[2] is None and high is None:
-        return repeat(expression.parts[0], min(low, expression.parts[1]), None)  # (x*)* and its kin
+        return repeat(expression.parts[0], low * expression.parts[1], None)  # (x*)* and its kin
     if expression.nullable and expression.kind == _UNION and EPSILON in expression.parts:
         return repeat(_union(p for p in expression.parts if p is not EPSILON), 0, high)
     return _node(_REPEAT, (expression, low, high), low == 0, expression.positive)
@@ -337,7 +341,83 @@ def counts(expression: Expression) -> tuple[Expression, int, int | None] | None:
 
 
 def _derive_all(expression: Expression) -> tuple[Expression, ...]:
-    """Compute the derivative of each class of bytes that the expression treats alike; keep it in the node."""
+    """Compute the derivative of each class of bytes that the expression treats alike; keep it in the node.
+
+    A node's table is made from those of its parts, so that what many states share is derived once.
+    """
+    kind = expression.kind
+    if kind == _CONCAT:
+        ways = _leading_parts(expression)
+        if len(ways) == 1:
+            (left, right), = ways
+            class_of, targets = left.transitions()
+            _keep(expression, class_of, [_concat(target, right) for target in targets])
+        elif len(ways) <= _FEW_PARTS:
+            class_of, rows = _product([left for left, _ in ways])
+            rights = [right for _, right in ways]
+            _keep(expression, class_of, [_union(map(_concat, row, rights)) for row in rows])
+        else:
+            _derive_by_class(expression)
+    elif kind == _REPEAT:
+        body, low, high = expression.parts
+        rest = repeat(body, low - 1 if low else 0, None if high is None else high - 1)
+        class_of, targets = body.transitions()
+        _keep(expression, class_of, [_concat(target, rest) for target in targets])
+    elif kind == _COMPLEMENT:
+        class_of, targets = expression.parts[0].transitions()
+        _keep(expression, class_of, [complement(target) for target in targets])
+    elif kind in (_UNION, _INTERSECTION) and len(expression.parts) <= _FEW_PARTS:
+        class_of, rows = _product(expression.parts)
+        join = _union if kind == _UNION else _intersection
+        _keep(expression, class_of, [join(row) for row in rows])
+    else:
+        _derive_by_class(expression)
+    assert expression._targets is not None
+    return expression._targets
+
+
+#: Tables of so many parts are joined byte by byte; with more, each class of bytes is derived by itself.
+_FEW_PARTS = 12
+
+
+def _leading_parts(expression: Expression) -> list[tuple[Expression, Expression]]:
+    """Give each part of a concatenation that may read the first byte, and what follows it."""
+    ways = []
+    while expression.kind == _CONCAT:
+        left, right = expression.parts
+        ways.append((left, right))
+        if not left.nullable:
+            return ways
+        expression = right
+    ways.append((expression, EPSILON))
+    return ways
+
+
+def _product(parts: Sequence[Expression]) -> tuple[bytes, list[tuple[Expression, ...]]]:
+    """Join the tables of some expressions: byte -> class, and for each class the derivative of every part."""
+    tables = [part.transitions() for part in parts]
+    index: dict[tuple[int, ...], int] = {}
+    class_of = bytes([index.setdefault(key, len(index)) for key in zip(*[table for table, _ in tables], strict=True)])
+    all_targets = [targets for _, targets in tables]
+    return class_of, [tuple([targets[c] for targets, c in zip(all_targets, key, strict=True)]) for key in index]
+
+
+def _keep(expression: Expression, class_of: bytes, targets: list[Expression]) -> None:
+    """Store a table: targets that are empty become EMPTY, classes with one target are joined."""
+    index: dict[Expression, int] = {}
+    numbers = bytearray(256)
+    for number, target in enumerate(targets):
+        if not target.positive and is_empty(target):
+            target = EMPTY
+        numbers[number] = index.setdefault(target, len(index))
+    if len(index) < len(targets):
+        class_of = class_of.translate(numbers)
+    expression._class_of = class_of
+    expression._targets = tuple(index)
+
+
+def _derive_by_class(expression: Expression) -> None:
+    """Derive once for each class of bytes that is told apart anywhere in the expression."""
     classes = [ALL_BYTES]
     for mask in _leading_classes(expression):
         split = []
@@ -351,21 +431,14 @@ def _derive_all(expression: Expression) -> tuple[Expression, ...]:
         classes = split
     classes.sort(key=int.bit_count, reverse=True)
     class_of = bytearray(256)
-    index: dict[Expression, int] = {}
-    for part in classes:
-        target = _derive(expression, (part & -part).bit_length() - 1)
-        if not target.positive and is_empty(target):
-            target = EMPTY
-        number = index.setdefault(target, len(index))
-        if number:
-            while part:
-                lowest = part & -part
-                class_of[lowest.bit_length() - 1] = number
-                part ^= lowest
-    targets = tuple(index)
-    expression._class_of = bytes(class_of)
-    expression._targets = targets
-    return targets
+    targets = []
+    for number, part in enumerate(classes):
+        targets.append(_derive(expression, (part & -part).bit_length() - 1))
+        while part and number:
+            lowest = part & -part
+            class_of[lowest.bit_length() - 1] = number
+            part ^= lowest
+    _keep(expression, bytes(class_of), targets)
 
 
 def _leading_classes(expression: Expression) -> set[int]:

@@ -606,8 +606,7 @@ class _Assertions:
         return context._replace(required=context.required | {codes})
 
     def _may_end(self, context: Context) -> bool:
-        end = self._move(context, self._class_of(END))
-        return end is not None and not end.required
+        return self._move(context, self._class_of(END)) is not None  # END is the last symbol of every string
 
     def ends(self, node: Node, context: Context) -> frozenset[Context]:
         """Give the contexts in which a node may end; perhaps some more."""

@@ -241,7 +241,7 @@ class Transformers(Model):
         return self._generate(list(model_input), output_type, kwargs)
 
     def generate_stream(
-        self, model_input: str | Chat, output_type: Any | None = None, **kwargs: Any
+        self, model_input: str | Chat, output_type: Any = None, **kwargs: Any
     ) -> Iterator[str]:
         """Generate text for one prompt and give it in pieces, which joined are `generate`'s text.
 
@@ -267,7 +267,7 @@ class Transformers(Model):
         arguments = self._arguments([model_input], output_type, constraints, kwargs)
         return self._stream(arguments, constraints[0] if constraints else None)
 
-    def _generate(self, prompts: list, processor: Any | None, kwargs: dict[str, Any]) -> list:
+    def _generate(self, prompts: list, processor: Any, kwargs: dict[str, Any]) -> list:
         constraints = _constraints(processor, len(prompts))
         if not prompts:
             return []

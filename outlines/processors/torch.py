@@ -85,11 +85,8 @@ class ConstraintLogitsProcessor(OutlinesLogitsProcessor):
             If the rows aren't a multiple of the prompts, or belong to another generation than the calls
             before.
         """
-        if self._ids is None:
-            new_tokens = self._begin(input_ids)
-        else:
-            new_tokens = self._new_tokens(self._ids, input_ids)
-        self._ids = input_ids
+        before, self._ids = self._ids, input_ids
+        new_tokens = self._begin(input_ids) if before is None else self._new_tokens(before, input_ids)
         started = perf_counter()
         for constraint, path, tokens in zip(self._row_constraints, self._paths, new_tokens, strict=True):
             if constraint is not None:

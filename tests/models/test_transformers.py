@@ -514,10 +514,8 @@ def test_a_template_set_later_does_not_change_the_flag():
     assert not model.type_adapter.has_chat_template
 
 
-@pytest.mark.parametrize(
-    ("template", "expected"), [(None, [0, 9]), ("<s>{{ messages[0]['content'] }}", [0, 9])]
-)
-def test_a_template_writes_the_special_tokens_itself(template, expected, monkeypatch):
+@pytest.mark.parametrize("template", [None, "<s>{{ messages[0]['content'] }}"])
+def test_a_template_writes_the_special_tokens_itself(template, monkeypatch):
     """The tokenizer adds a BOS to plain text, and must not add a second one to a template's."""
     from tokenizers.processors import TemplateProcessing
 

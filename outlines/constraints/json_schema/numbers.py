@@ -7,6 +7,7 @@ of digits with digits, so bounds are exact.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from fractions import Fraction
 from functools import lru_cache
 
@@ -17,13 +18,13 @@ from outlines.constraints.expression import (
     byte_class,
     byte_range,
     concat,
-    intersection,
     literal,
     optional,
     repeat,
     star,
     union,
 )
+from outlines.exceptions import LimitError
 
 __all__ = ["INTEGER", "NUMBER", "number_texts"]
 
@@ -49,26 +50,39 @@ def number_texts(
     """Give the texts of the numbers within bounds; None is no bound, `open` excludes the bound itself."""
     if low is None and high is None:
         return INTEGER if is_integer else NUMBER
-    fraction = EPSILON if is_integer else optional(_FRACTION)
-    positive = _magnitudes(is_integer, fraction, low, low_open, high, high_open)
-    negative = _magnitudes(
-        is_integer, fraction, None if high is None else -high, high_open, None if low is None else -low, low_open
-    )
-    return union(positive, concat(_MINUS, negative))
+    positive = _magnitudes(is_integer, low, low_open, high, high_open)
+    opposite = None if high is None else -high, high_open, None if low is None else -low, low_open
+    return union(positive, concat(_MINUS, _magnitudes(is_integer, *opposite)))
 
 
 def _magnitudes(
-    is_integer: bool, fraction: Expression, low: Fraction | None, low_open: bool, high: Fraction | None, high_open: bool
+    is_integer: bool, low: Fraction | None, low_open: bool, high: Fraction | None, high_open: bool
 ) -> Expression:
-    """Give the unsigned texts within bounds."""
+    """Give the unsigned texts within bounds: those of each number of digits before the point."""
+    fraction = EPSILON if is_integer else optional(_FRACTION)
     if high is not None and (high < 0 or (high == 0 and high_open)):
         return EMPTY
-    parts = []
-    if low is not None and (low > 0 or (low == 0 and low_open)):
-        parts.append(_at_least(*_decimal(low), low_open, is_integer))
-    if high is not None:
-        parts.append(_at_most(*_decimal(high), high_open, is_integer))
-    return intersection(*parts) if parts else concat(_NATURAL, fraction)
+    if low is None or low < 0 or (low == 0 and not low_open):
+        low = None
+    if low is None and high is None:
+        return concat(_NATURAL, fraction)
+    least, lower = _decimal(low) if low is not None else ("0", "")
+    bounds = _Bounds(is_integer, low_open and low is not None, high_open)
+    ways = []
+    if high is None:
+        ways.append(bounds.whole(least, None, len(least), lower, "", True))
+        ways.append(concat(_NOT_ZERO, repeat(_DIGIT, len(least)), fraction))
+    else:
+        most, upper = _decimal(high)
+        if len(least) < len(most):
+            ways.append(bounds.whole(least, None, len(least), lower, "", True))
+            ways.append(bounds.whole(None, most, len(most), "", upper, True))
+            if len(most) - len(least) > 1:
+                between = repeat(_DIGIT, len(least), len(most) - 2)
+                ways.append(concat(_NOT_ZERO, between, fraction))
+        elif len(least) == len(most):
+            ways.append(bounds.whole(least, most, len(most), lower, upper, True))
+    return union(*ways)
 
 
 def _decimal(value: Fraction) -> tuple[str, str]:
@@ -77,59 +91,85 @@ def _decimal(value: Fraction) -> tuple[str, str]:
     while (value * 10**places).denominator != 1:
         places += 1
     digits = str(int(value * 10**places)).rjust(places + 1, "0")
+    if len(digits) > MAX_DIGITS:
+        raise LimitError("MAX_DIGITS", f"a bound of a number has {len(digits)} digits, more than {MAX_DIGITS}")
     cut = len(digits) - places
     return digits[:cut], digits[cut:]
 
 
-def _text(digits: str) -> Expression:
-    return literal(digits.encode())
+#: Digits of a bound; a double has at most 309 before its point.
+MAX_DIGITS = 400
 
 
-def _digits_between(low: int, high: int) -> Expression:
+def _digits(low: int, high: int) -> Expression:
     return byte_range(0x30 + low, 0x30 + high) if low <= high else EMPTY
 
 
-def _at_least(whole: str, places: str, is_open: bool, is_integer: bool) -> Expression:
-    fraction = EPSILON if is_integer else optional(_FRACTION)
-    ways = [concat(_NOT_ZERO, repeat(_DIGIT, len(whole)), fraction)]
-    for i, digit in enumerate(whole):
-        greater = _digits_between(int(digit) + 1, 9)
-        ways.append(concat(_text(whole[:i]), greater, repeat(_DIGIT, *[len(whole) - i - 1] * 2), fraction))
-    if is_integer:
-        if not places and not is_open:
-            ways.append(_text(whole))
-        return union(*ways)
-    after = [
-        concat(_text(places[:i]), _digits_between(int(digit) + 1, 9), star(_DIGIT)) for i, digit in enumerate(places)
-    ]
-    after.append(concat(_text(places), star(_DIGIT), concat(_NOT_ZERO, star(_DIGIT)) if is_open else EPSILON))
-    tail = concat(_POINT, intersection(union(*after), repeat(_DIGIT, 1)))
-    if not places and not is_open:
-        tail = optional(tail)
-    ways.append(concat(_text(whole), tail))
-    return union(*ways)
+class _Bounds:
+    """Compares digits with those of both bounds at once.
 
+    A bound's digits still to be compared are a string while all digits so far were equal to it, and None once a digit
+    was strictly within it (or where there is no bound). After its last digit a bound goes on with zeros.
+    """
 
-def _at_most(whole: str, places: str, is_open: bool, is_integer: bool) -> Expression:
-    fraction = EPSILON if is_integer else optional(_FRACTION)
-    ways = []
-    if len(whole) > 1:
-        ways.append(concat(union(_ZERO, concat(_NOT_ZERO, repeat(_DIGIT, 0, len(whole) - 2))), fraction))
-    for i, digit in enumerate(whole):
-        smaller = _digits_between(1 if i == 0 and len(whole) > 1 else 0, int(digit) - 1)
-        ways.append(concat(_text(whole[:i]), smaller, repeat(_DIGIT, *[len(whole) - i - 1] * 2), fraction))
-    if is_integer:
-        if places or not is_open:
-            ways.append(_text(whole))
+    def __init__(self, is_integer: bool, low_open: bool, high_open: bool):
+        self.is_integer = is_integer
+        self.low_open = low_open
+        self.high_open = high_open
+
+    def whole(
+        self, low: str | None, high: str | None, num_digits: int, lower: str, upper: str, is_first: bool
+    ) -> Expression:
+        """Give so many digits before the point and then the rest; `lower` and `upper` are the bounds' after it."""
+        if num_digits == 0:
+            return self._rest(lower if low is not None else None, upper if high is not None else None)
+        if low is None and high is None and not is_first:
+            return concat(repeat(_DIGIT, num_digits, num_digits), self._rest(None, None))
+        least = 1 if is_first and num_digits > 1 else 0
+        return self._step(
+            low, high, least, lambda low, high: self.whole(low, high, num_digits - 1, lower, upper, False)
+        )
+
+    def _rest(self, lower: str | None, upper: str | None) -> Expression:
+        """Give the point and the digits after it, or nothing where the number may end."""
+        nothing = EPSILON if self._may_end(lower, upper) else EMPTY
+        if self.is_integer:
+            return nothing
+        return union(concat(_POINT, self._step(lower, upper, 0, self._places)), nothing)
+
+    def _places(self, lower: str | None, upper: str | None) -> Expression:
+        """Give the digits after the point, from some place on."""
+        if lower is None and upper is None:
+            return star(_DIGIT)
+        if lower == "" and upper is None:
+            return concat(star(_ZERO), concat(_NOT_ZERO, star(_DIGIT)) if self.low_open else star(_DIGIT))
+        if upper == "" and not lower:
+            return star(_ZERO) if self._may_end(lower, upper) else EMPTY
+        nothing = EPSILON if self._may_end(lower, upper) else EMPTY
+        return union(self._step(lower, upper, 0, self._places), nothing)
+
+    def _may_end(self, lower: str | None, upper: str | None) -> bool:
+        """Tell whether the number is within the bounds if it ends here; bounds have no zeros at their end."""
+        return (lower is None or (lower == "" and not self.low_open)) and (upper != "" or not self.high_open)
+
+    def _step(
+        self, low: str | None, high: str | None, least: int, follow: Callable[[str | None, str | None], Expression]
+    ) -> Expression:
+        """Read a digit of at least `least`: equal to the low bound's, between them, or equal to the high one's."""
+        below = int(low[:1] or "0") if low is not None else -1
+        above = int(high[:1] or "0") if high is not None else 10
+        rest_low = low[1:] if low is not None else None
+        rest_high = high[1:] if high is not None else None
+        if below > above:
+            return EMPTY
+        if below == above:
+            return concat(_digits(below, below), follow(rest_low, rest_high)) if below >= least else EMPTY
+        ways = []
+        between = _digits(max(below + 1, least), above - 1)
+        if between is not EMPTY:
+            ways.append(concat(between, follow(None, None)))
+        if low is not None and below >= least:
+            ways.append(concat(_digits(below, below), follow(rest_low, None)))
+        if high is not None and above >= least:
+            ways.append(concat(_digits(above, above), follow(None, rest_high)))
         return union(*ways)
-    after = [
-        concat(_text(places[:i]), union(concat(_digits_between(0, int(digit) - 1), star(_DIGIT)), EPSILON))
-        for i, digit in enumerate(places)
-    ]
-    if not is_open:
-        after.append(concat(_text(places), star(_ZERO)))
-    tail = concat(_POINT, intersection(union(*after), repeat(_DIGIT, 1)))
-    if places or not is_open:
-        tail = optional(tail)
-    ways.append(concat(_text(whole), tail))
-    return union(*ways)

@@ -176,7 +176,8 @@ def meet(left: Case, right: Case) -> Case | None:
         low, high = max(left.low, right.low), _least(left.high, right.high)
         if high is not None and low > high:
             return None
-        return StringCase(low, high, intersection(left.pattern, right.pattern))
+        patterns = {left.pattern, right.pattern} - {STRING_REST}  # any pattern is within it
+        return StringCase(low, high, intersection(*patterns) if patterns else STRING_REST)
     if isinstance(left, ArrayCase):
         assert isinstance(right, ArrayCase)
         low, high = max(left.low, right.low), _least(left.high, right.high)
