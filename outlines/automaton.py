@@ -71,6 +71,9 @@ class Automaton:
         return found
 
     def _find_closure(self, tail: int) -> Closure:
+        symbol = self._symbols[tail]
+        if type(symbol) is Literal:  # the usual case, and the simple one
+            return Closure(((symbol, self._rests[tail]),), False)
         threads: dict[Thread, None] = {}
         is_accepting = False
         seen = {tail}

@@ -313,7 +313,7 @@ class HeadTables:
             node, state, count = stack.pop()
             class_of, targets = state.transitions()
             begins = isinstance(state, TextState) and state.is_start
-            for byte, child in children(node).items():
+            for byte, child in children[node].items():
                 target = targets[class_of[byte]]
                 if target is EMPTY:
                     continue

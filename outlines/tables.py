@@ -231,12 +231,12 @@ class Tables:
         tokens: list[int] = []
         text = head.text
         for place in range(head.offset, len(text)):
-            following = trie.children(node).get(text[place])
+            following = trie.children[node].get(text[place])
             if following is None:
                 return (), tuple(tokens)
             node = following
-            tokens += trie.tokens(node)
-        if not trie.children(node):
+            tokens += trie.tokens[node]
+        if not trie.children[node]:
             return (), tuple(tokens)
         bases, more = self._walk(node, tail)
         return bases, (*tokens, *more)
@@ -248,11 +248,11 @@ class Tables:
         stack = [(node, head)]
         while stack:
             at, word = stack.pop()
-            children, branches = trie.children(at), word.children()
+            children, branches = trie.children[at], word.children()
             for byte in children.keys() & branches.keys():
                 below, branch = children[byte], branches[byte]
-                tokens += trie.tokens(below)
-                if branch.ended is not None and trie.children(below):
+                tokens += trie.tokens[below]
+                if branch.ended is not None and trie.children[below]:
                     parts.append(self._walk(below, tail))
                 stack.append((below, branch))
         return _join([((), tuple(tokens)), *parts]) if parts else ((), tuple(tokens))
@@ -287,13 +287,13 @@ class Tables:
         taken: set[int] = set()  # tokens in which a declared name ends: not free ones
         given: list[_Found] = []
         for below, place, name in self._names_within(node, head.place):
-            taken.update(trie.tokens(below))
+            taken.update(trie.tokens[below])
             free_bases, free_tokens = self._walk(below, free_tail)
             taken.update(free_tokens)
             for base in free_bases:
                 taken.update(unpack(base.words).tolist())
             if head.allows(name, place):
-                given.append(((), trie.tokens(below)))
+                given.append(((), trie.tokens[below]))
                 given.append(self._walk(below, push(place.table.members[name], tail)))
         if not taken:
             return bases, tokens
@@ -313,7 +313,7 @@ class Tables:
             may_close = self._heads.may_close
             while stack:
                 at, here = stack.pop()
-                children = self._trie.children(at)
+                children = self._trie.children[at]
                 for byte in children.keys() & here.bytes_on_tree():
                     below = children[byte]
                     outcome = here.step(byte)
@@ -335,8 +335,8 @@ class Tables:
         for below, word in self._declared_within(node, head.place.node):
             if not word.has_between(first, last):
                 continue
-            tokens += trie.tokens(below)
-            if word.word is not None and trie.children(below):
+            tokens += trie.tokens[below]
+            if word.word is not None and trie.children[below]:
                 parts.append(self._walk(below, self._automaton.push(members[word.word], tail)))
         return _join([((), tuple(tokens)), *parts]) if parts else ((), tuple(tokens))
 
@@ -349,7 +349,7 @@ class Tables:
             stack = [key]
             while stack:
                 at, word = stack.pop()
-                children, branches = self._trie.children(at), word.children()
+                children, branches = self._trie.children[at], word.children()
                 for byte in children.keys() & branches.keys():
                     found.append((children[byte], branches[byte]))
                     stack.append((children[byte], branches[byte]))

@@ -8,7 +8,8 @@ interned, and their children are found when first asked for.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,8 +18,24 @@ __all__ = ["ROOT", "Trie"]
 
 ROOT = 0
 
+_Value = TypeVar("_Value")
+
 #: A merged node of more nodes than this finds its children with NumPy: below, a Python loop is faster.
 _FEW_NODES = 32
+
+
+class _Lazy(dict[int, _Value]):
+    """A dictionary that finds what it lacks: a hit costs no call."""
+
+    __slots__ = ("_find",)
+
+    def __init__(self, find: Callable[[int], _Value]):
+        super().__init__()
+        self._find = find
+
+    def __missing__(self, key: int) -> _Value:
+        found = self[key] = self._find(key)
+        return found
 
 
 class Trie:
@@ -32,6 +49,10 @@ class Trie:
         The children of node n are `first_child[n]` to `first_child[n] + num_children[n] - 1`, in order of their bytes.
     token_start : int32 [N + 1], token : int32 [T]
         The tokens whose bytes are node n's string are `token[token_start[n]:token_start[n + 1]]`.
+    children : mapping of int to dict
+        The children of a node, merged ones too, by byte; found when first asked for, not to be changed.
+    tokens : mapping of int to tuple of int
+        The tokens that end at a node.
     """
 
     ARRAYS = ("byte", "first_child", "num_children", "token_start", "token")
@@ -44,8 +65,8 @@ class Trie:
         self.token = arrays["token"]
         self.num_nodes = len(self.byte)
         self.has_children = (self.num_children > 0).tobytes()  # a flag a node: indexing bytes is fast
-        self._children: dict[int, dict[int, int]] = {}
-        self._tokens: dict[int, tuple[int, ...]] = {}
+        self.children: Mapping[int, dict[int, int]] = _Lazy(self._find_children)
+        self.tokens: Mapping[int, tuple[int, ...]] = _Lazy(self._find_tokens)
         self._members: list[tuple[int, ...]] = []  # of each merged node, its plain nodes
         self._merged: dict[tuple[int, ...], int] = {}
 
@@ -96,23 +117,6 @@ class Trie:
         """Give the arrays that `Trie` is made of, to be kept on disk."""
         return {name: getattr(self, name) for name in self.ARRAYS}
 
-    def children(self, node: int) -> dict[int, int]:
-        """Give the children of a node by byte; not to be changed."""
-        found = self._children.get(node)
-        if found is None:
-            found = self._children[node] = self._find_children(node)
-        return found
-
-    def tokens(self, node: int) -> tuple[int, ...]:
-        """Give the tokens that end at a node."""
-        found = self._tokens.get(node)
-        if found is None:
-            members = self.members(node)
-            start, token = self.token_start, self.token
-            found = tuple(t for n in members for t in token[start[n] : start[n + 1]].tolist())
-            self._tokens[node] = found
-        return found
-
     def members(self, node: int) -> tuple[int, ...]:
         """Give the plain nodes that a node stands for."""
         return (node,) if node < self.num_nodes else self._members[node - self.num_nodes]
@@ -139,7 +143,7 @@ class Trie:
         grouped: dict[int, list[int]] = {}
         if len(members) <= _FEW_NODES:
             for member in members:
-                for byte, child in self.children(member).items():
+                for byte, child in self.children[member].items():
                     grouped.setdefault(byte, []).append(child)
         else:
             child = self.expand(np.asarray(members))[1]
@@ -150,6 +154,10 @@ class Trie:
             for group in np.split(child, cuts) if len(child) else []:
                 grouped[int(self.byte[group[0]])] = group.tolist()
         return {byte: self._intern(tuple(sorted(group))) for byte, group in grouped.items()}
+
+    def _find_tokens(self, node: int) -> tuple[int, ...]:
+        start, token = self.token_start, self.token
+        return tuple(t for n in self.members(node) for t in token[start[n] : start[n + 1]].tolist())
 
     def expand(self, nodes: NDArray) -> tuple[NDArray, NDArray]:
         """Give all children of plain nodes: for each child the position of its parent in `nodes`, and the child."""

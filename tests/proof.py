@@ -21,6 +21,7 @@ __all__ = [
     "Case",
     "allowed_tokens",
     "assert_allowed_stepwise",
+    "is_set",
     "random_tokenisations",
     "random_walk",
     "small_vocabulary",
@@ -359,8 +360,8 @@ CASES = [
     Case(
         "references by pointer",
         {
-            "$defs": {"a/b~c": {"type": "null"}, "é ": [{"const": "x"}, {"type": "boolean"}]},
-            "anyOf": [{"$ref": "#/$defs/a~1b~0c"}, {"$ref": "#/$defs/%C3%A9%20/1"}],
+            "$defs": {"a/b~c": {"type": "null"}, "é ": {"anyOf": [{"const": "x"}, {"type": "boolean"}]}},
+            "anyOf": [{"$ref": "#/$defs/a~1b~0c"}, {"$ref": "#/$defs/%C3%A9%20/anyOf/1"}],
         },
         [None, True],
         ['"x"', "1"],
@@ -528,12 +529,16 @@ def allowed_tokens(row: np.ndarray, num_tokens: int) -> np.ndarray:
     return np.flatnonzero(bits)
 
 
+def is_set(row: np.ndarray, token: int) -> bool:
+    """Tell whether the bit of a token is set in a packed row."""
+    return bool(int(row[token // WORD_BITS]) >> token % WORD_BITS & 1)
+
+
 def assert_allowed_stepwise(constraint: Any, ids: Iterable[int]) -> int:
     """Assert that each token is allowed where it stands; give the state after the last."""
     state = constraint.start_state
     for place, token in enumerate(ids):
-        word = int(constraint.row(state)[token // WORD_BITS])
-        assert word >> token % WORD_BITS & 1, f"token {token} at place {place} is masked"
+        assert is_set(constraint.row(state), token), f"token {token} at place {place} is masked"
         state = constraint.next_state(state, token)
         assert state != 0, f"token {token} at place {place} is allowed, but leads to the dead state"
     return state

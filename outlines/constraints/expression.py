@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import threading
 import weakref
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 
 from outlines.exceptions import LimitError
 
@@ -90,19 +90,19 @@ class Expression:
         return f"<Expression {_show(self, 4)}>"
 
 
-_table: weakref.WeakValueDictionary[tuple, Expression] = weakref.WeakValueDictionary()
+_interned: weakref.WeakValueDictionary[tuple, Expression] = weakref.WeakValueDictionary()
 _lock = threading.Lock()
 _num_created = 0
 
 
 def _node(kind: int, parts: tuple, nullable: bool, positive: bool) -> Expression:
     key = (kind, parts)
-    found = _table.get(key)
+    found = _interned.get(key)
     if found is not None:
         return found
     global _num_created
     with _lock:
-        found = _table.get(key)
+        found = _interned.get(key)
         if found is not None:
             return found
         node = Expression()
@@ -114,7 +114,7 @@ def _node(kind: int, parts: tuple, nullable: bool, positive: bool) -> Expression
         node._class_of = b""
         node._is_empty = None
         node.serial = _num_created = _num_created + 1
-        _table[key] = node
+        _interned[key] = node
         return node
 
 
@@ -341,39 +341,52 @@ def counts(expression: Expression) -> tuple[Expression, int, int | None] | None:
 
 
 def _derive_all(expression: Expression) -> tuple[Expression, ...]:
-    """Compute the derivative of each class of bytes that the expression treats alike; keep it in the node.
+    """Compute the derivative of each class of bytes that the expression treats alike, and keep them in the node.
 
-    A node's table is made from those of its parts, so that what many states share is derived once.
+    Derivatives that are empty become EMPTY, classes with one derivative are joined.
+    """
+    class_of, targets = _table(expression)
+    index: dict[Expression, int] = {}
+    numbers = bytearray(256)
+    for number, target in enumerate(targets):
+        if not target.positive and is_empty(target):
+            target = EMPTY
+        numbers[number] = index.setdefault(target, len(index))
+    if len(index) < len(targets):
+        class_of = class_of.translate(numbers)
+    expression._class_of = class_of
+    expression._targets = tuple(index)
+    return expression._targets
+
+
+def _table(expression: Expression) -> tuple[bytes, list[Expression]]:
+    """Derive a node: byte -> class, and the derivative of each class, empty or not.
+
+    The table is made from those of the node's parts, so that what many states share is derived once.
     """
     kind = expression.kind
     if kind == _CONCAT:
         ways = _leading_parts(expression)
+        rights = [right for _, right in ways]
         if len(ways) == 1:
-            (left, right), = ways
-            class_of, targets = left.transitions()
-            _keep(expression, class_of, [_concat(target, right) for target in targets])
-        elif len(ways) <= _FEW_PARTS:
+            class_of, targets = ways[0][0].transitions()
+            return class_of, [_concat(target, rights[0]) for target in targets]
+        if len(ways) <= _FEW_PARTS:
             class_of, rows = _product([left for left, _ in ways])
-            rights = [right for _, right in ways]
-            _keep(expression, class_of, [_union(map(_concat, row, rights)) for row in rows])
-        else:
-            _derive_by_class(expression)
+            return class_of, [_union(map(_concat, row, rights)) for row in rows]
     elif kind == _REPEAT:
         body, low, high = expression.parts
         rest = repeat(body, low - 1 if low else 0, None if high is None else high - 1)
         class_of, targets = body.transitions()
-        _keep(expression, class_of, [_concat(target, rest) for target in targets])
+        return class_of, [_concat(target, rest) for target in targets]
     elif kind == _COMPLEMENT:
         class_of, targets = expression.parts[0].transitions()
-        _keep(expression, class_of, [complement(target) for target in targets])
+        return class_of, [complement(target) for target in targets]
     elif kind in (_UNION, _INTERSECTION) and len(expression.parts) <= _FEW_PARTS:
         class_of, rows = _product(expression.parts)
         join = _union if kind == _UNION else _intersection
-        _keep(expression, class_of, [join(row) for row in rows])
-    else:
-        _derive_by_class(expression)
-    assert expression._targets is not None
-    return expression._targets
+        return class_of, [join(row) for row in rows]
+    return _table_by_class(expression)
 
 
 #: Tables of so many parts are joined byte by byte; with more, each class of bytes is derived by itself.
@@ -396,27 +409,14 @@ def _leading_parts(expression: Expression) -> list[tuple[Expression, Expression]
 def _product(parts: Sequence[Expression]) -> tuple[bytes, list[tuple[Expression, ...]]]:
     """Join the tables of some expressions: byte -> class, and for each class the derivative of every part."""
     tables = [part.transitions() for part in parts]
-    index: dict[tuple[int, ...], int] = {}
-    class_of = bytes([index.setdefault(key, len(index)) for key in zip(*[table for table, _ in tables], strict=True)])
+    keys = list(zip(*[table for table, _ in tables], strict=True))
+    number = {key: i for i, key in enumerate(dict.fromkeys(keys))}
     all_targets = [targets for _, targets in tables]
-    return class_of, [tuple([targets[c] for targets, c in zip(all_targets, key, strict=True)]) for key in index]
+    rows = [tuple([targets[c] for targets, c in zip(all_targets, key, strict=True)]) for key in number]
+    return bytes(map(number.__getitem__, keys)), rows
 
 
-def _keep(expression: Expression, class_of: bytes, targets: list[Expression]) -> None:
-    """Store a table: targets that are empty become EMPTY, classes with one target are joined."""
-    index: dict[Expression, int] = {}
-    numbers = bytearray(256)
-    for number, target in enumerate(targets):
-        if not target.positive and is_empty(target):
-            target = EMPTY
-        numbers[number] = index.setdefault(target, len(index))
-    if len(index) < len(targets):
-        class_of = class_of.translate(numbers)
-    expression._class_of = class_of
-    expression._targets = tuple(index)
-
-
-def _derive_by_class(expression: Expression) -> None:
+def _table_by_class(expression: Expression) -> tuple[bytes, list[Expression]]:
     """Derive once for each class of bytes that is told apart anywhere in the expression."""
     classes = [ALL_BYTES]
     for mask in _leading_classes(expression):
@@ -438,7 +438,7 @@ def _derive_by_class(expression: Expression) -> None:
             lowest = part & -part
             class_of[lowest.bit_length() - 1] = number
             part ^= lowest
-    _keep(expression, bytes(class_of), targets)
+    return bytes(class_of), targets
 
 
 def _leading_classes(expression: Expression) -> set[int]:
@@ -544,25 +544,13 @@ def _explore(expression: Expression) -> bool:
                 f"deciding whether a pattern can match needs more than {EXPLORED_EXPRESSIONS} derivatives; "
                 "make it simpler, or bound its counts lower",
             )
-        for target in _raw_targets(node):
+        for target in node._targets or _table(node)[1]:
             if target not in parents and target is not EMPTY:
                 parents[target] = node
                 stack.append(target)
     for node in parents:
         node._is_empty = True
     return True
-
-
-def _raw_targets(node: Expression) -> Iterator[Expression]:
-    """Give the derivatives without asking first whether they are empty."""
-    if node._targets is not None:
-        yield from node._targets
-        return
-    classes = [ALL_BYTES]
-    for mask in _leading_classes(node):
-        classes = [half for part in classes for half in (part & mask, part & ~mask) if half]
-    for part in classes:
-        yield _derive(node, (part & -part).bit_length() - 1)
 
 
 def matches(expression: Expression, text: bytes) -> bool:

@@ -187,10 +187,10 @@ class TextState:
         if self._targets is None:
             pattern_class, patterns = self.pattern.transitions()
             place_class, places = self.place.transitions()
-            index: dict[tuple[int, int], int] = {}
-            pairs = zip(pattern_class, place_class, strict=True)
-            self._class_of = bytes([index.setdefault(pair, len(index)) for pair in pairs])
-            self._targets = tuple(self._target(patterns[a], places[b]) for a, b in index)
+            pairs = list(zip(pattern_class, place_class, strict=True))
+            number = {pair: i for i, pair in enumerate(dict.fromkeys(pairs))}
+            self._class_of = bytes(map(number.__getitem__, pairs))
+            self._targets = tuple([self._target(patterns[a], places[b]) for a, b in number])
         return self._class_of, self._targets
 
     def _target(self, pattern: Expression, place: Expression) -> TextState | Expression:

@@ -246,6 +246,7 @@ def test_moved_bytes_counts_rows_words_and_forbidden_logits():
 
 def test_cpu_tensors_take_the_reference(monkeypatch):
     called = []
+    monkeypatch.setattr(dispatch, "_IS_INTERPRETED", False)
     monkeypatch.setattr(mask, "mask_reference", lambda *given: called.append(given))
     given = tuple(arguments().values())
     dispatch.mask(*given)
@@ -269,19 +270,19 @@ import torch
 from outlines.kernels import dispatch, mask
 
 mask.mask_reference = None  # to call it would raise
-far = 2**31 + 64
-logits = torch.empty(far + 64, dtype=torch.bfloat16).as_strided((2, 64), (far, 1)).fill_(7.25)
-words = torch.empty(far + 2, dtype=torch.int32).as_strided((2, 2), (far, 1))
-words[:] = torch.tensor([[1, 0], [0, 2]])
-dispatch.mask(logits, words, torch.tensor([0, 1], dtype=torch.int32))
+far = 2**30 + 64  # the stride is an int32, its double isn't
+logits = torch.empty(2 * far + 64, dtype=torch.bfloat16).as_strided((3, 64), (far, 1)).fill_(7.25)
+words = torch.empty(2 * far + 2, dtype=torch.int32).as_strided((3, 2), (far, 1))
+words[:] = torch.tensor([[1, 0], [0, 2], [4, 0]])
+dispatch.mask(logits, words, torch.tensor([0, 1, 2], dtype=torch.int32))
 print((logits == 7.25).nonzero().tolist())
 """
 
 
 def test_interpreter_takes_the_launcher_and_offsets_pass_two_to_the_31():
     # A process of its own: the variable counts at import, and an offset that wraps kills the process. The 13 GB
-    # are address space; only the pages of four rows are touched.
+    # are address space; only the pages of six rows are touched.
     environment = os.environ | {"TRITON_INTERPRET": "1"}
     command = [sys.executable, "-c", INTERPRETED_PROCESS]
     run = subprocess.run(command, env=environment, capture_output=True, text=True)
-    assert (run.returncode, run.stdout) == (0, "[[0, 0], [1, 33]]\n"), run.stderr
+    assert (run.returncode, run.stdout) == (0, "[[0, 0], [1, 33], [2, 2]]\n"), run.stderr

@@ -237,6 +237,16 @@ def test_text_is_that_of_the_tokens(model):
         assert "".join(model.stream("yes", term, max_new_tokens=20)) == text
 
 
+def test_text_ends_at_the_end_of_the_sequence_whatever_the_padding(model):
+    z = model.vocabulary.tokens.index(b"z")
+    texts = model.batch(
+        PROMPTS, [Literal["yes"], DIGITS, Regex("[0-9]{30}")], max_new_tokens=40, pad_token_id=z
+    )
+    assert texts[0] == "yes"
+    assert matches(DIGITS, texts[1])
+    assert "z" not in texts[2]
+
+
 def test_free_text_is_the_tokenizers_decode(model):
     text = model("the quick", max_new_tokens=12)
     inputs = model.hf_tokenizer("the quick", return_tensors="pt", return_token_type_ids=False)
@@ -475,7 +485,9 @@ def test_the_users_own_processors_run_before_ours(model):
     assert seen
     assert not any(seen)
     assert len(given) == 1
+    seen.clear()
     model("yes", max_new_tokens=2, logits_processor=given)
+    assert len(seen) == 2
 
 
 def test_generate_may_return_an_object(model):
