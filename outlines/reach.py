@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from outlines.constraints.expression import EMPTY, Expression
 from outlines.constraints.items import TextBounds, TextState
-from outlines.trie import Trie
+from outlines.trie import ROOT, Trie
 from outlines.vocabulary import WORD_BITS, Vocabulary
 
 __all__ = ["Base", "HeadTables", "Reach", "TextReach", "pack", "unpack"]
@@ -102,20 +102,23 @@ class TextReach:
     `exit_count` tells for each token how many stand before its quote.
     """
 
-    __slots__ = ("closers", "exit", "exit_count", "max_count", "_groups", "_num_words", "_inside")
+    __slots__ = ("closers", "exit", "exit_count", "_groups", "_num_words", "_inside")
 
-    def __init__(self, trie: Trie, spread: Spread, numbers: StateNumbers, num_words: int):
+    def __init__(
+        self, trie: Trie, groups: list[tuple[TextState, NDArray, NDArray]], spread: Spread, numbers: StateNumbers,
+        num_words: int,
+    ):  # fmt: skip
+        self._groups = groups = [group for group in groups if len(group[1])]  # of each state after a token: the tokens by their counts, and the counts
         inside, exits = ~spread.is_exit, spread.nodes[spread.is_exit]
         tokens, origin = trie.tokens_of(spread.nodes[inside])
         counts, states = spread.counts[inside][origin], spread.states[inside][origin]
         order = np.lexsort((counts, states))
         tokens, counts, states = tokens[order], counts[order], states[order]
-        self._groups: list[tuple[TextState, NDArray, NDArray]] = []
         cuts = np.flatnonzero(np.diff(states)) + 1
         for group in np.split(np.arange(len(tokens)), cuts) if len(tokens) else []:
             state = numbers.states[int(states[group[0]])]
             assert isinstance(state, TextState)
-            self._groups.append((state, tokens[group], counts[group]))
+            groups.append((state, tokens[group], counts[group]))
         exit_counts = spread.counts[spread.is_exit]
         closing, origin = trie.tokens_of(exits)
         self.closers = list(zip(closing.tolist(), exit_counts[origin].tolist(), strict=True))
@@ -127,7 +130,6 @@ class TextReach:
             counts = counts[parent]
             below, origin = trie.tokens_of(nodes)
             self.exit_count.update(zip(below.tolist(), counts[origin].tolist(), strict=True))
-        self.max_count = max((int(counts[-1]) for _, _, counts in self._groups), default=0)
         self._num_words = num_words
         self._inside: dict[tuple[int, ...], tuple[tuple[Base, ...], tuple[int, ...]]] = {}
 
@@ -170,7 +172,8 @@ class Run(NamedTuple):
     nodes: NDArray
     bases: tuple[Base, ...]
     tokens: tuple[int, ...]
-    leaving: dict[int, NDArray]
+    leaving: dict[int, tuple[NDArray, NDArray]]  # the nodes after the byte, and how many bytes were in the class
+    by_length: tuple[NDArray, NDArray]  # the tokens by their length, and their lengths
     is_all_inside: bytearray  # a flag a token, for runs from the root
 
 
@@ -185,7 +188,7 @@ class HeadTables:
         self._texts: weakref.WeakKeyDictionary[TextState, dict[int, TextReach]] = weakref.WeakKeyDictionary()
         self._runs: dict[tuple[int, bytes], Run] = {}
         self._has_quote_below = self.trie.nodes_above(ord('"'))
-        self._loops: weakref.WeakKeyDictionary[Expression, bytes] = weakref.WeakKeyDictionary()
+        self._loops: weakref.WeakKeyDictionary[State, bytes] = weakref.WeakKeyDictionary()
 
     def reach(self, node: int, expression: Expression) -> Reach:
         """Give what an expression reaches from a node, the node itself excluded."""
@@ -204,10 +207,30 @@ class HeadTables:
             by_node = self._texts[state] = {}
         found = by_node.get(node)
         if found is None:
-            numbers = StateNumbers()
-            spread = self._spread([(n, state, 0) for n in self.trie.members(node)], numbers)
-            found = by_node[node] = TextReach(self.trie, spread, numbers, self.num_words)
+            found = by_node[node] = self._find_text_reach(node, state)
         return found
+
+    def _find_text_reach(self, node: int, state: TextState) -> TextReach:
+        """A run of bytes on which the state stays itself is of characters of one byte: lengths are counts."""
+        numbers = StateNumbers()
+        loop = self._loop(state) if state.is_start else b""
+        if not loop:
+            spread = self._spread([(n, state, 0) for n in self.trie.members(node)], numbers)
+            return TextReach(self.trie, [], spread, numbers, self.num_words)
+        run = self._run(node, loop)
+        left: list[Spread] = []
+        onward: list[tuple[int, State, int]] = []
+        for byte, (nodes, lengths) in run.leaving.items():
+            target = state.step(byte)
+            if target is EMPTY:
+                continue
+            counts = lengths if target.nullable else lengths + 1
+            number = np.full(len(nodes), numbers.of(target))
+            left.append(Spread(nodes, counts, number, np.full(len(nodes), target.nullable)))
+            onward.extend((n, target, count) for n, count in zip(nodes.tolist(), counts.tolist(), strict=True))
+        left.append(self._spread(onward, numbers))
+        spread = Spread(*(np.concatenate(column) for column in zip(*left, strict=True)))
+        return TextReach(self.trie, [(state, *run.by_length)], spread, numbers, self.num_words)
 
     def may_close(self, node: int) -> bool:
         """Tell whether a token has a quote below a node: elsewhere no name can end."""
@@ -219,10 +242,10 @@ class HeadTables:
         loop = self._loop(expression)
         if not loop:
             return False
-        run = self._runs.get((0, loop))
+        run = self._runs.get((ROOT, loop))
         return run is not None and bool(run.is_all_inside[token])
 
-    def _loop(self, expression: Expression) -> bytes:
+    def _loop(self, expression: State) -> bytes:
         """Give the class of bytes on which an expression stays itself, as 256 flags; b"" unless it's wide."""
         found = self._loops.get(expression)
         if found is None:
@@ -248,7 +271,7 @@ class HeadTables:
         nodes: list[NDArray] = []
         exits: list[NDArray] = [run.nodes] if expression.nullable else []
         onward: list[tuple[int, State, int]] = []
-        for byte, left in run.leaving.items():
+        for byte, (left, _) in run.leaving.items():
             target = expression.step(byte)
             if target is not EMPTY:
                 nodes.append(left)
@@ -269,29 +292,29 @@ class HeadTables:
         trie = self.trie
         in_class = np.frombuffer(loop, np.uint8).astype(bool)
         frontier = np.asarray(trie.members(node))
-        nodes, left = [], []
+        inside, left = [], []
         while len(frontier):
             child = trie.expand(frontier)[1]
-            inside = in_class[trie.byte[child]]
-            left.append(child[~inside])
-            frontier = child[inside]
-            nodes.append(frontier)
-        leaving: dict[int, NDArray] = {}
-        if left:
-            places = np.concatenate(left)
-            byte = trie.byte[places]
-            order = np.argsort(byte, kind="stable")
-            places, byte = places[order], byte[order]
-            for group in np.split(places, np.flatnonzero(byte[1:] != byte[:-1]) + 1) if len(places) else []:
-                leaving[int(trie.byte[group[0]])] = group
-        reached = np.concatenate(nodes) if nodes else np.zeros(0, np.int64)
-        tokens = trie.tokens_of(reached)[0]
+            stays = in_class[trie.byte[child]]
+            left.append(child[~stays])
+            frontier = child[stays]
+            inside.append(frontier)
+        leaving: dict[int, tuple[NDArray, NDArray]] = {}
+        places, lengths = _joined(left)
+        byte = trie.byte[places]
+        order = np.argsort(byte, kind="stable")
+        cuts = np.flatnonzero(np.diff(byte[order])) + 1
+        for group in np.split(order, cuts) if len(order) else []:
+            leaving[int(byte[group[0]])] = places[group], lengths[group]
+        nodes, lengths = _joined(inside)
+        tokens, origin = trie.tokens_of(nodes)
         flags = bytearray()
-        if node == 0:
+        if node == ROOT:
             inside_flags = np.zeros(self.num_tokens, np.uint8)
             inside_flags[tokens] = 1
             flags = bytearray(inside_flags.tobytes())
-        found = Run(reached, *bases_and_list(tokens, self.num_words), leaving, flags)
+        bases, few = bases_and_list(tokens, self.num_words)
+        found = Run(nodes, bases, few, leaving, (tokens, lengths[origin] + 1), flags)
         self._runs[node, loop] = found
         return found
 
@@ -364,6 +387,13 @@ class HeadTables:
             node, state, count = child[inner], target[inner], total[inner]
         left = zip(node.tolist(), state.tolist(), count.tolist(), strict=True)
         return [(n, numbers.states[s], c) for n, s, c in left]
+
+
+def _joined(levels: list[NDArray]) -> tuple[NDArray, NDArray]:
+    """Join the nodes of some levels; give them and the number of each one's level."""
+    if not levels:
+        return np.zeros(0, np.int64), np.zeros(0, np.int64)
+    return np.concatenate(levels), np.repeat(np.arange(len(levels)), [len(level) for level in levels])
 
 
 def bases_and_list(tokens: NDArray, num_words: int) -> tuple[tuple[Base, ...], tuple[int, ...]]:

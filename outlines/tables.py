@@ -14,7 +14,7 @@ import numpy as np
 from outlines.automaton import Automaton, Closure, HeadSymbol, Thread
 from outlines.constraints.expression import Expression
 from outlines.constraints.items import KeyPlace, Keys, Literal, Symbols, Text, WordNode
-from outlines.exceptions import LimitError
+from outlines.exceptions import EmptyLanguageError, LimitError
 from outlines.reach import Base, HeadTables, Words, bases_and_list, pack, unpack
 from outlines.trie import ROOT
 from outlines.vocabulary import WORD_BITS, Vocabulary
@@ -143,7 +143,13 @@ class Tables:
     # Rows
 
     def row(self, state: int) -> Words:
-        """Give a state's row: int32 [W], not to be written; bits from num_tokens on are 0."""
+        """Give a state's row: int32 [W], not to be written; bits from num_tokens on are 0.
+
+        Raises
+        ------
+        EmptyLanguageError
+            If the text must go on with a byte that the vocabulary lacks.
+        """
         found = self._rows.get(state)
         if found is None:
             with self._lock:
@@ -166,6 +172,11 @@ class Tables:
             found = [self._walk_thread(ROOT, head, tail) for head, tail in threads]
             bases = tuple(dict.fromkeys(base for part in found for base in part[0]))
             tokens = tuple(token for part in found for token in part[1])
+        if not (bases or tokens or is_accepting):
+            lacking = ", ".join(f"0x{byte:02X}" for byte in sorted(self.vocabulary.lacking))
+            raise EmptyLanguageError(
+                f"the text can't go on: the vocabulary has no token for the bytes that must follow (it lacks {lacking})"
+            )
         key = (bases, frozenset(tokens), is_accepting)
         row = self._distinct_rows.get(key)
         if row is None:

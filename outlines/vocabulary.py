@@ -23,8 +23,9 @@ __all__ = ["Vocabulary"]
 
 WORD_BITS = 32
 
-#: Bytes that no UTF-8 text contains; a vocabulary needs no token for them.
-_NEVER_IN_UTF8 = {0xC0, 0xC1, *range(0xF5, 0x100)}
+#: Bytes that a vocabulary may lack as tokens: those that no UTF-8 text contains, and those of text that hardly occurs,
+#: control characters and characters beyond U+3FFFF. A constraint that needs one of these is an error when that shows.
+_MAY_LACK = {0xC0, 0xC1, *range(0xF1, 0x100), *range(0x20), 0x7F} - set(b"\t\n\r")
 
 _FORMAT = 1  # of the files on disk: a change of the trie's arrays is a new number
 
@@ -49,11 +50,13 @@ class Vocabulary:
         Number of ids, special ones and holes included.
     num_words : int
         Words of a row, ceil(num_tokens / 32).
+    lacking : frozenset of int
+        Bytes that are no token by themselves.
 
     Raises
     ------
     ValueError
-        If there is no end-of-sequence token, one isn't an id, or some byte of UTF-8 text is no token by itself: then a
+        If there is no end-of-sequence token, one isn't an id, or some byte of usual text is no token by itself: then a
         mask by bytes would not be one by tokens. The message names the bytes.
     """
 
@@ -69,7 +72,8 @@ class Vocabulary:
                 raise ValueError(f"eos_token_ids: {token} is not an id; the vocabulary has {self.num_tokens} tokens")
             self.tokens[token] = None
         single = {text[0] for text in self.tokens if text is not None and len(text) == 1}
-        missing = set(range(256)) - single - _NEVER_IN_UTF8
+        self.lacking = frozenset(range(256)) - single
+        missing = self.lacking - _MAY_LACK
         if missing:
             shown = ", ".join(f"0x{byte:02X}" for byte in sorted(missing)[:8])
             raise ValueError(

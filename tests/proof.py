@@ -505,9 +505,9 @@ def random_tokenisations(
     """Give `k` random ways to write a text with the tokens of a vocabulary that has all bytes."""
     ids: dict[bytes, list[int]] = {}
     for t, token in enumerate(tokens):
-        if token:
+        if token and token in text:
             ids.setdefault(token, []).append(t)
-    longest = max(map(len, ids))
+    longest = max(map(len, ids), default=0)
     for _ in range(k):
         way, start = [], 0
         while start < len(text):

@@ -197,7 +197,7 @@ def test_triton_is_asked_for_only_where_it_exists(metadata):
     assert 'triton; platform_system == "Linux"' in metadata.get_all("Requires-Dist")
 
 
-@pytest.mark.parametrize("extra", ["", "dev", "bench"])
+@pytest.mark.parametrize("extra", ["", "airports", "bench", "countries", "demo", "dev"])
 def test_constraints_pin_what_the_project_asks_for(metadata, extra):
     pins = (ROOT / "constraints.txt").read_text("utf-8")
     pinned = {re.sub("[-_]", "-", name).lower() for name in re.findall(r"^([\w-]+)==", pins, re.M)}
