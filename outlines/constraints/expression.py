@@ -27,6 +27,7 @@ __all__ = [
     "complement",
     "concat",
     "counts",
+    "intersected",
     "intersection",
     "is_empty",
     "literal",
@@ -335,6 +336,11 @@ def spine(expression: Expression) -> list[Expression]:
 def counts(expression: Expression) -> tuple[Expression, int, int | None] | None:
     """Give the body of a repetition and its bounds; None if the expression is none."""
     return expression.parts if expression.kind == _REPEAT else None  # type: ignore[return-value]
+
+
+def intersected(expression: Expression) -> tuple[Expression, ...]:
+    """Give the parts of an intersection; an expression that is none is its only part."""
+    return expression.parts if expression.kind == _INTERSECTION else (expression,)
 
 
 # Derivatives

@@ -18,7 +18,8 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from bisect import bisect_left
-from collections.abc import Callable, Sequence, Set
+from collections import deque
+from collections.abc import Callable, Sequence, Set, Sized
 from typing import TypeAlias
 
 from outlines.constraints.expression import EMPTY, EPSILON, Expression
@@ -203,7 +204,8 @@ class TextState:
 class TextBounds:
     """How long the rest of a string with a pattern may be, from each of its states.
 
-    The lengths (in characters) of what may follow a state are a set of bits, from 0 to `cap`; without an upper bound
+    A state's shortest continuation is looked for when it's asked for, and usually decides. Where a lower bound is
+    above it, the lengths of all continuations are needed: a set of bits from 0 to `cap`, where without an upper bound
     the last bit stands for `cap` and all above. Without a pattern every length may follow.
 
     Parameters
@@ -212,58 +214,107 @@ class TextBounds:
         State at the beginning of the string.
     low, high
         Bounds on its number of characters.
-
-    Raises
-    ------
-    LimitError
-        If the pattern has more than MAX_TEXT_STATES states, or the bounds are above MAX_TEXT_LENGTH.
     """
 
     def __init__(self, root: TextState, low: int, high: int | None):
         self.texts: dict[tuple[TextState, int, int | None], Text] = {}
-        self._lengths: dict[TextState, int] | None = None
         self.is_free = root.pattern is root.place
-        if not self.is_free:
-            self._lengths = self._find_lengths(root, low, high)
+        self._root = root
+        self._cap = low if high is None else high
+        self._is_bounded = high is not None
+        self._shortest: dict[TextState, int] = {}
+        self._lengths: dict[TextState, int] | None = None
 
     def allows(self, state: TextState, low: int, high: int | None) -> bool:
-        """Tell whether a state may be followed by `low` to `high` more characters."""
+        """Tell whether a state may be followed by `low` to `high` more characters.
+
+        Raises
+        ------
+        LimitError
+            If that takes more than MAX_TEXT_STATES states of the pattern, or lengths above MAX_TEXT_LENGTH.
+        """
         if high is not None and high < low:
             return False
-        if self._lengths is None:
+        if self.is_free:
             return True
+        shortest = self._shortest.get(state)
+        if shortest is None:
+            shortest = self._find_shortest(state)
+        if high is not None and shortest > high:
+            return False
+        if shortest >= low:
+            return True
+        if self._lengths is None:
+            self._lengths = self._find_lengths()
         lengths = self._lengths[state] >> low
         return (lengths if high is None else lengths & ((2 << (high - low)) - 1)) != 0
 
-    def _find_lengths(self, root: TextState, low: int, high: int | None) -> dict[TextState, int]:
-        cap = low if high is None else high
-        if cap > MAX_TEXT_LENGTH:
-            raise LimitError("MAX_TEXT_LENGTH", f"a pattern with a length of {cap} characters")
-        order = [root]
-        before: dict[TextState, list[TextState]] = {root: []}
-        for state in order:
+    def _find_shortest(self, start: TextState) -> int:
+        """Search breadth first, characters begun as the distance; what lies on the way found is known from then on."""
+        before: dict[TextState, TextState | None] = {start: None}
+        distance = {start: 0}
+        queue = deque([start])
+        done: set[TextState] = set()
+        while queue:
+            state = queue.popleft()
+            if state in done:
+                continue
+            done.add(state)
+            rest = 0 if state.nullable else self._shortest.get(state)
+            if rest is not None:
+                total = distance[state] + rest
+                way: TextState | None = state
+                while way is not None:
+                    self._shortest[way] = total - distance[way]
+                    way = before[way]
+                return total
+            _check_states(done)
             for target in state.transitions()[1]:
                 if isinstance(target, TextState):
+                    step = 1 if state.is_start and not target.nullable else 0
+                    if distance[state] + step < distance.get(target, MAX_TEXT_LENGTH):
+                        distance[target] = distance[state] + step
+                        before[target] = state
+                        (queue.append if step else queue.appendleft)(target)
+        self._shortest[start] = MAX_TEXT_LENGTH
+        return MAX_TEXT_LENGTH
+
+    def _find_lengths(self) -> dict[TextState, int]:
+        """Compute the lengths of all continuations of all states: a least fixpoint, backwards from the string's end."""
+        cap = self._cap
+        if cap > MAX_TEXT_LENGTH:
+            raise LimitError(
+                "MAX_TEXT_LENGTH", f"a lower bound beside a pattern needs lengths up to {cap}, above {MAX_TEXT_LENGTH}"
+            )
+        order = [self._root]
+        before: dict[TextState, list[TextState]] = {self._root: []}
+        loops: set[TextState] = set()
+        for state in order:
+            for target in state.transitions()[1]:
+                if target is state and state.is_start:
+                    loops.add(state)
+                elif isinstance(target, TextState):
                     if target not in before:
                         before[target] = []
                         order.append(target)
                     before[target].append(state)
-            if len(order) > MAX_TEXT_STATES:
-                raise LimitError("MAX_TEXT_STATES", f"a pattern with more than {MAX_TEXT_STATES} states and a length")
+            _check_states(before)
         lengths = dict.fromkeys(order, 0)
         full = (2 << cap) - 1
         waiting = [state for state in order if state.nullable]
         for state in waiting:
             lengths[state] = 1
-        while waiting:  # least fixpoint, backwards from where the string ends
+        while waiting:
             changed = set()
             for state in waiting:
                 known = lengths[state]
                 for previous in before[state]:
                     added = known << 1 if previous.is_start and not state.nullable else known
-                    if high is None and added > full:
-                        added |= 1 << cap
-                    both = lengths[previous] | added & full
+                    if added > full:
+                        added = added & full if self._is_bounded else (added | 1 << cap) & full
+                    if previous in loops and added:
+                        added |= full & -(added & -added)  # once around adds one: all longer ones are there too
+                    both = lengths[previous] | added
                     if both != lengths[previous]:
                         lengths[previous] = both
                         changed.add(previous)
@@ -271,9 +322,17 @@ class TextBounds:
         return lengths
 
 
-#: States of a pattern, and characters, up to which a length beside a pattern is counted; else they are multiplied out.
-MAX_TEXT_STATES = 2000
-MAX_TEXT_LENGTH = 2000
+#: States of a pattern, and characters, that are looked at to count a length beside it.
+MAX_TEXT_STATES = 20_000
+MAX_TEXT_LENGTH = 1_000_000
+
+
+def _check_states(states: Sized) -> None:
+    if len(states) > MAX_TEXT_STATES:
+        raise LimitError(
+            "MAX_TEXT_STATES",
+            f"a length beside a pattern needs more than {MAX_TEXT_STATES} of its states; make the pattern simpler",
+        )
 
 
 class Text(Head):

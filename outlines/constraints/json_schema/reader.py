@@ -139,6 +139,7 @@ class Document:
         """Check every place that can be reached, in a loop, since a schema may be nested deep."""
         waiting = [(schema, "")]
         seen: set[int] = set()
+        exclusive: list[int] = []
         while waiting:
             schema, pointer = waiting.pop()
             if isinstance(schema, bool):
@@ -163,8 +164,13 @@ class Document:
                 target, target_pointer = self._resolve(reference, f"{pointer}/$ref")
                 waiting.append((target, target_pointer))
                 self._targets[number] = self.place(target, target_pointer)
+            if "oneOf" in schema:
+                exclusive.append(number)
             if pointer and ("$id" in schema or isinstance(schema.get("id"), str)):
                 raise UnsupportedKeywordError(f"{pointer}/$id", "an embedded resource is not supported yet")
+
+        for number in exclusive:  # whether its branches are disjoint is known before the first mask
+            self._cases(number, ())
 
     def _refuse(self, schema: dict[str, Any], keyword: str, pointer: str) -> None:
         value = schema[keyword]

@@ -17,12 +17,11 @@ from outlines.constraints.expression import (
     byte_class,
     concat,
     literal,
-    repeat,
     star,
     union,
 )
 
-__all__ = ["CHARACTER", "QUOTE", "STRING_REST", "counted_rest", "dump", "encode", "name_text", "unescape"]
+__all__ = ["CHARACTER", "QUOTE", "STRING_REST", "dump", "encode", "name_text", "unescape"]
 
 QUOTE = literal(b'"')
 
@@ -109,11 +108,6 @@ CHARACTER = encode(characters.ALL)
 
 #: The rest of any string, with its closing quote.
 STRING_REST = concat(star(CHARACTER), QUOTE)
-
-
-def counted_rest(low: int, high: int | None) -> Expression:
-    """Give the rest of a string of `low` to `high` characters, with its closing quote."""
-    return concat(repeat(CHARACTER, low, high), QUOTE)
 
 
 def dump(value: Any) -> bytes:

@@ -18,6 +18,7 @@ from outlines.constraints.expression import (
     complement,
     concat,
     counts,
+    intersected,
     intersection,
     is_empty,
     spine,
@@ -25,8 +26,7 @@ from outlines.constraints.expression import (
 )
 from outlines.constraints.items import TextBounds, TextState
 from outlines.constraints.json_schema.numbers import number_texts
-from outlines.constraints.json_schema.text import CHARACTER, QUOTE, STRING_REST, counted_rest
-from outlines.exceptions import LimitError
+from outlines.constraints.json_schema.text import CHARACTER, QUOTE, STRING_REST
 
 __all__ = [
     "ANYTHING",
@@ -81,18 +81,18 @@ class StringCase:
     high: int | None = None
     pattern: Expression = STRING_REST
 
-    def bounds(self) -> TextBounds | None:
-        """Give what lengths may follow where, None where only the product of pattern and length can tell."""
-        try:
-            return TextBounds(text_state(self.pattern), self.low, self.high)
-        except LimitError:
-            return None
+    def meet(self, other: StringCase) -> StringCase:
+        """Give the strings in both; the lower bound may be above the upper one."""
+        patterns = {self.pattern, other.pattern} - {STRING_REST}  # any pattern is within it
+        return StringCase(
+            max(self.low, other.low),
+            _least(self.high, other.high),
+            intersection(*patterns) if patterns else STRING_REST,
+        )
 
-    def product(self) -> Expression:
-        """Give the rest of such a string as one expression."""
-        if self.low == 0 and self.high is None:
-            return self.pattern
-        return intersection(self.pattern, counted_rest(self.low, self.high))
+    def bounds(self) -> TextBounds:
+        """Give what lengths may follow where."""
+        return TextBounds(text_state(self.pattern), self.low, self.high)
 
 
 @lru_cache(maxsize=512)
@@ -102,13 +102,19 @@ def text_state(pattern: Expression) -> TextState:
 
 
 def string_case(pattern: Expression) -> StringCase:
-    """Give the strings with a pattern; one that repeats a character so many times is a length, not a pattern."""
-    parts = spine(pattern)
-    if len(parts) == 2 and parts[1] is QUOTE:
-        repeated = counts(parts[0])
+    """Give the strings with a pattern; what repeats a character so many times is a length, not a pattern."""
+    *body, end = spine(pattern)
+    if len(body) != 1 or end is not QUOTE:
+        return StringCase(pattern=pattern)
+    result = StringCase()
+    for part in intersected(body[0]):
+        repeated = counts(part)
         if repeated is not None and (repeated[1] > 1 or repeated[2] is not None) and is_character(repeated[0]):
-            return StringCase(repeated[1], repeated[2], concat(star(repeated[0]), QUOTE))
-    return StringCase(pattern=pattern)
+            case = StringCase(repeated[1], repeated[2], concat(star(repeated[0]), QUOTE))
+        else:
+            case = StringCase(pattern=concat(part, QUOTE))
+        result = result.meet(case)
+    return result
 
 
 @lru_cache(maxsize=512)
@@ -173,11 +179,7 @@ def meet(left: Case, right: Case) -> Case | None:
         return _meet_numbers(left, right)
     if isinstance(left, StringCase):
         assert isinstance(right, StringCase)
-        low, high = max(left.low, right.low), _least(left.high, right.high)
-        if high is not None and low > high:
-            return None
-        patterns = {left.pattern, right.pattern} - {STRING_REST}  # any pattern is within it
-        return StringCase(low, high, intersection(*patterns) if patterns else STRING_REST)
+        return left.meet(right)
     if isinstance(left, ArrayCase):
         assert isinstance(right, ArrayCase)
         low, high = max(left.low, right.low), _least(left.high, right.high)
@@ -219,7 +221,4 @@ def is_empty_scalar(case: NumberCase | StringCase) -> bool:
         return False
     if case.low == 0 and case.high is None:
         return is_empty(case.pattern)
-    bounds = case.bounds()
-    if bounds is None:
-        return is_empty(case.product())
-    return not bounds.allows(text_state(case.pattern), case.low, case.high)
+    return not case.bounds().allows(text_state(case.pattern), case.low, case.high)

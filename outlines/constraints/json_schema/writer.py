@@ -98,7 +98,7 @@ class Writer:
         self.document = document
         self.space = space
         self._values: dict[Formula, Value] = {}
-        self._bounds: dict[StringCase, TextBounds | None] = {}
+        self._bounds: dict[StringCase, TextBounds] = {}
 
     def value(self, formula: Formula) -> Value:
         found = self._values.get(formula)
@@ -125,8 +125,6 @@ class Writer:
         bounds = self._bounds.get(case)
         if bounds is None:
             bounds = self._bounds[case] = case.bounds()
-        if bounds is None:
-            return _QUOTE, case.product()
         return _QUOTE, text(text_state(case.pattern), case.low, case.high, bounds)
 
     def _split_count(self, pattern: Expression) -> Symbols:
