@@ -21,7 +21,7 @@ from typing import Any
 from outlines.constraints.items import Symbols
 from outlines.constraints.json_schema import schema_symbols
 from outlines.constraints.terms import term_symbols
-from outlines.reach import Words, unpack
+from outlines.rows import Words, unpack
 from outlines.tables import DEAD, FINISHED, UNCONSTRAINED, Tables
 from outlines.types.dsl import python_types_to_terms
 from outlines.vocabulary import Vocabulary

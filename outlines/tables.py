@@ -15,7 +15,8 @@ from outlines.automaton import Automaton, Closure, HeadSymbol, Thread
 from outlines.constraints.expression import Expression
 from outlines.constraints.items import KeyPlace, Keys, Literal, Symbols, Text, WordNode
 from outlines.exceptions import EmptyLanguageError, LimitError
-from outlines.reach import Base, HeadTables, Words, bases_and_list, pack, unpack
+from outlines.reach import HeadTables
+from outlines.rows import Base, Words, bases_and_list, pack, unpack
 from outlines.trie import ROOT
 from outlines.vocabulary import WORD_BITS, Vocabulary
 
@@ -307,7 +308,7 @@ class Tables:
                 given.append(((), trie.tokens[below]))
                 given.append(self._walk(below, push(place.table.members[name], tail)))
         if not taken:
-            return bases, tokens
+            return _join([(bases, tokens), *given]) if given else (bases, tokens)
         cleared = pack(list(taken), self.vocabulary.num_words)
         bases = tuple(
             Base(base.words & ~cleared) if (base.words & cleared).any() else base for base in bases

@@ -18,6 +18,9 @@ __all__ = ["ROOT", "Trie"]
 
 ROOT = 0
 
+#: Nodes below a node from which on it's worth to keep what was found from there.
+BIG_NODE = 1024
+
 _Value = TypeVar("_Value")
 
 #: A merged node of more nodes than this finds its children with NumPy: below, a Python loop is faster.
@@ -49,6 +52,8 @@ class Trie:
         The children of node n are `first_child[n]` to `first_child[n] + num_children[n] - 1`, in order of their bytes.
     token_start : int32 [N + 1], token : int32 [T]
         The tokens whose bytes are node n's string are `token[token_start[n]:token_start[n + 1]]`.
+    big_nodes : frozenset of int
+        The nodes with at least BIG_NODE nodes below.
     children : mapping of int to dict
         The children of a node, merged ones too, by byte; found when first asked for, not to be changed.
     tokens : mapping of int to tuple of int
@@ -65,6 +70,7 @@ class Trie:
         self.token = arrays["token"]
         self.num_nodes = len(self.byte)
         self.has_children = (self.num_children > 0).tobytes()  # a flag a node: indexing bytes is fast
+        self.big_nodes = self._find_big_nodes()
         self.children: Mapping[int, dict[int, int]] = _Lazy(self._find_children)
         self.tokens: Mapping[int, tuple[int, ...]] = _Lazy(self._find_tokens)
         self._members: list[tuple[int, ...]] = []  # of each merged node, its plain nodes
@@ -120,6 +126,22 @@ class Trie:
     def members(self, node: int) -> tuple[int, ...]:
         """Give the plain nodes that a node stands for."""
         return (node,) if node < self.num_nodes else self._members[node - self.num_nodes]
+
+    def _find_big_nodes(self) -> frozenset[int]:
+        """Give the nodes with at least BIG_NODE nodes below; what is below is added up level by level, deepest first."""
+        levels = [(0, 1)]
+        while levels[-1][1] < self.num_nodes:
+            start, end = levels[-1]
+            levels.append((end, end + int(self.num_children[start:end].sum())))
+        below = np.zeros(self.num_nodes + 1, np.int64)
+        for start, end in reversed(levels[:-1]):
+            parents = start + np.flatnonzero(self.num_children[start:end])
+            first = self.first_child[parents].astype(np.int64)
+            # the children of one parent after another are one run: a sum of each part of it
+            last = int(first[-1]) + int(self.num_children[parents[-1]])
+            sums = np.add.reduceat(below[first[0] : last], first - first[0])
+            below[parents] = sums + self.num_children[parents]
+        return frozenset(np.flatnonzero(below >= BIG_NODE).tolist())
 
     def merge(self, nodes: NDArray) -> int | None:
         """Give the node that stands for what may follow any of the plain `nodes`; None if nothing follows."""

@@ -135,6 +135,21 @@ def test_end_of_sequence_is_absorbing(small):
     assert allowed_tokens(constraint.row(FINISHED), small.vocabulary.num_tokens).tolist() == eos_ids
 
 
+def test_declared_member_within_a_token_that_fits_no_free_one():
+    schema = {
+        "properties": {"b": {"type": "object"}},
+        "additionalProperties": {"type": "number"},
+    }
+    tokens = [*(bytes([byte]) for byte in range(256)), b'"b":{}}', None]
+    vocabulary, machine = Vocabulary(tokens, [257]), oracle.JsonSchema(schema)
+    constraint = Constraint(schema, vocabulary)
+    state = constraint.next_state(constraint.start_state, ord("{"))
+    assert is_set(constraint.row(state), 256)
+    assert np.array_equal(
+        constraint.row(state), oracle.oracle_row(machine, machine.read(b"{"), tokens, [257])
+    )
+
+
 # ---- A real vocabulary ------------------------------------------------------------------------------------
 
 

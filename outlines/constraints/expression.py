@@ -22,6 +22,7 @@ __all__ = [
     "EPSILON",
     "EVERYTHING",
     "Expression",
+    "alternatives",
     "byte_class",
     "byte_range",
     "complement",
@@ -336,6 +337,11 @@ def spine(expression: Expression) -> list[Expression]:
 def counts(expression: Expression) -> tuple[Expression, int, int | None] | None:
     """Give the body of a repetition and its bounds; None if the expression is none."""
     return expression.parts if expression.kind == _REPEAT else None  # type: ignore[return-value]
+
+
+def alternatives(expression: Expression) -> tuple[Expression, ...]:
+    """Give the parts of a union; an expression that is none is its only part."""
+    return expression.parts if expression.kind == _UNION else (expression,)
 
 
 def intersected(expression: Expression) -> tuple[Expression, ...]:

@@ -7,6 +7,7 @@ a least fixpoint over those that it needs (a recursive schema may need itself).
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Iterable
 from fractions import Fraction
@@ -325,8 +326,7 @@ class Document:
         for keyword in ("enum", "const"):
             if keyword in schema:
                 values = schema[keyword] if keyword == "enum" else [schema[keyword]]
-                named = {_identity(value): NamedCase(value) for value in values}
-                # keep the first spelling of equal values: 1 and 1.0 are one
+                named = {json.dumps(value): NamedCase(value) for value in values}
                 cases = [case for case in named.values() if any(self._contains(c, case.value) for c in cases)]
         return cases
 
@@ -352,7 +352,6 @@ class Document:
         required = schema.get("required", ())
         if not isinstance(required, list):  # draft 3 wrote a boolean at the property
             required = ()
-        names.update({name: rest for name in required if name not in names})
         return ObjectCase(tuple(names.items()), frozenset(required), rest)
 
     def _formula(self, schema: Any, pointer: str) -> Formula:
@@ -441,7 +440,7 @@ def _needs(case: Case) -> tuple[Formula, ...] | None:
     if isinstance(case, ArrayCase):
         return tuple(dict.fromkeys(case.element(i) for i in range(min(case.low, len(case.prefix) + 1))))
     if isinstance(case, ObjectCase):
-        return tuple(formula for name, formula in case.names if name in case.required)
+        return tuple(formula for name, formula in case.all_names() if name in case.required)
     return ()
 
 

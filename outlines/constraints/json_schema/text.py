@@ -21,7 +21,7 @@ from outlines.constraints.expression import (
     union,
 )
 
-__all__ = ["CHARACTER", "QUOTE", "STRING_REST", "dump", "encode", "name_text", "unescape"]
+__all__ = ["ANY_TEXT", "CHARACTER", "QUOTE", "STRING_REST", "dump", "encode", "name_text", "unescape"]
 
 QUOTE = literal(b'"')
 
@@ -106,8 +106,11 @@ def _digits(low: int, high: int) -> Expression:
 #: Any one character of a string.
 CHARACTER = encode(characters.ALL)
 
+#: Any characters of a string.
+ANY_TEXT = star(CHARACTER)
+
 #: The rest of any string, with its closing quote.
-STRING_REST = concat(star(CHARACTER), QUOTE)
+STRING_REST = concat(ANY_TEXT, QUOTE)
 
 
 def dump(value: Any) -> bytes:

@@ -144,6 +144,11 @@ class ObjectCase:
     required: frozenset[str] = frozenset()
     rest: Formula = ANYTHING
 
+    def all_names(self) -> list[tuple[str, Formula]]:
+        """Give the declared names, and after them those that are required all the same."""
+        declared = {name for name, _ in self.names}
+        return [*self.names, *((name, self.rest) for name in sorted(self.required - declared))]
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class NamedCase:

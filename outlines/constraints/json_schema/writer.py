@@ -244,7 +244,8 @@ class ObjectWriter:
         self.writer = writer
         self.required = case.required
         document = writer.document
-        self.names = [(name, formula) for name, formula in case.names if document.is_inhabited(formula)]
+        all_names = case.all_names()
+        self.names = [(name, formula) for name, formula in all_names if document.is_inhabited(formula)]
         self.last = len(self.names)  # the place of members that aren't declared
         self.next_required = [self.last] * (self.last + 1)
         for i in range(self.last - 1, -1, -1):
@@ -257,7 +258,7 @@ class ObjectWriter:
         self._keys: dict[int, Symbol | None] = {}
         # Declared names that have no value stay in the tree, so that no free name means one of them.
         declared = [name for name, _ in self.names] + [
-            name for name, formula in case.names if not document.is_inhabited(formula)
+            name for name, formula in all_names if not document.is_inhabited(formula)
         ]
         members: list[Symbols] = [
             (space, _COLON, space, writer.value(formula), space, self._afters[i + 1])

@@ -1,0 +1,203 @@
+"""Walks through the vocabulary trie along a head: which nodes it reaches, and where it may end.
+
+A walk goes level by level with NumPy where many nodes are alive, and node by node where few are. A *run* is the walk
+along one class of bytes for as long as tokens stay in it, whatever the head: a head that reads a byte of the class
+again and again takes it from there, and only where a token leaves the class is the head itself looked at.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from outlines.constraints.expression import EMPTY, Expression
+from outlines.constraints.items import TextState
+from outlines.rows import Base, bases_and_list
+from outlines.trie import Trie
+
+__all__ = ["Run", "Spread", "State", "StateNumbers", "Start", "join", "spread"]
+
+#: From this many alive nodes on, a level is one NumPy operation; below, the overhead of a dozen calls (20 us) is more
+#: than a Python loop over the nodes.
+_MANY_NODES = 64
+
+State: TypeAlias = "Expression | TextState"
+
+
+class Start(NamedTuple):
+    """Where a walk begins: nodes, the head's state at all of them, and the characters counted at each."""
+
+    nodes: NDArray
+    state: State
+    counts: NDArray
+
+
+class Spread(NamedTuple):
+    """A finished walk: nodes reached, each with a count of characters and a state, and whether the head may end."""
+
+    nodes: NDArray
+    counts: NDArray
+    states: NDArray  # numbers, as `StateNumbers` gave them
+    is_exit: NDArray
+
+
+class StateNumbers:
+    """Numbers for the states of one walk."""
+
+    def __init__(self) -> None:
+        self.states: list[State] = []
+        self._numbers: dict[State, int] = {}
+
+    def of(self, state: State) -> int:
+        found = self._numbers.get(state)
+        if found is None:
+            found = self._numbers[state] = len(self.states)
+            self.states.append(state)
+        return found
+
+
+def join(parts: list[Spread]) -> Spread:
+    """Give several walks as one."""
+    if not parts:
+        nothing = np.zeros(0, np.int64)
+        return Spread(nothing, nothing, nothing, nothing.astype(bool))
+    return Spread(*(np.concatenate(column) for column in zip(*parts, strict=True)))
+
+
+def spread(trie: Trie, start: list[Start], numbers: StateNumbers) -> Spread:
+    """Walk from some nodes along live bytes; they themselves aren't part of what is reached.
+
+    In a TextState between two characters, a byte begins a character and adds one to the count, unless the head
+    ends with it.
+    """
+    has_children, children = trie.has_children, trie.children
+    reached: list[tuple[int, int, int, bool]] = []
+    levels: list[Spread] = []
+    stack: list[tuple[int, State, int]] = []
+    if sum(len(part.nodes) for part in start) >= _MANY_NODES:
+        node = np.concatenate([part.nodes for part in start])
+        sizes = [len(part.nodes) for part in start]
+        state = np.repeat([numbers.of(part.state) for part in start], sizes)
+        count = np.concatenate([part.counts for part in start])
+        stack = _spread_levels(trie, node, state, count, numbers, levels)
+    else:
+        for nodes, state, counts in start:
+            stack += [(n, state, c) for n, c in zip(nodes.tolist(), counts.tolist(), strict=True)]
+    while stack:
+        if len(stack) >= _MANY_NODES:
+            columns = zip(*[(n, numbers.of(e), c) for n, e, c in stack], strict=True)
+            stack = _spread_levels(trie, *[np.asarray(column, np.int64) for column in columns], numbers, levels)
+            continue
+        at, state, count = stack.pop()
+        class_of, targets = state.transitions()
+        begins = isinstance(state, TextState) and state.is_start
+        for byte, child in children[at].items():
+            target = targets[class_of[byte]]
+            if target is EMPTY:
+                continue
+            is_exit = target.nullable
+            total = count + 1 if begins and not is_exit else count
+            reached.append((child, total, numbers.of(target), is_exit))
+            if has_children[child]:
+                stack.append((child, target, total))
+    if reached or not levels:
+        flat = np.asarray(reached, np.int64).reshape(-1, 4)
+        levels.append(Spread(flat[:, 0], flat[:, 1], flat[:, 2], flat[:, 3].astype(bool)))
+    return join(levels)
+
+
+def _spread_levels(
+    trie: Trie, node: NDArray, state: NDArray, count: NDArray, numbers: StateNumbers, levels: list[Spread]
+) -> list[tuple[int, State, int]]:
+    """Walk level by level while many nodes are alive; append what was reached, give back the few left over."""
+    table = np.empty((0, 256), np.int32)
+    ready: set[int] = set()
+    is_nullable = begins = np.zeros(0, bool)
+    while len(node) >= _MANY_NODES:
+        for new in np.flatnonzero(np.bincount(state)).tolist():
+            if new not in ready:
+                ready.add(new)
+                class_of, targets = numbers.states[new].transitions()
+                following = np.asarray([-1 if t is EMPTY else numbers.of(t) for t in targets], np.int32)
+                if len(numbers.states) > len(table):
+                    table = np.concatenate((table, np.empty((2 * len(numbers.states), 256), np.int32)))
+                table[new] = following[np.frombuffer(class_of, np.uint8)]
+        known = numbers.states
+        if len(is_nullable) < len(known):
+            is_nullable = np.fromiter((s.nullable for s in known), bool, len(known))
+            begins = np.fromiter((isinstance(s, TextState) and s.is_start for s in known), bool, len(known))
+        parent, child = trie.expand(node)
+        target = table[state[parent], trie.byte[child]]
+        live = np.flatnonzero(target >= 0)
+        parent, child, target = parent[live], child[live], target[live].astype(np.int64)
+        is_exit = is_nullable[target]
+        total = count[parent] + (begins[state[parent]] & ~is_exit)
+        levels.append(Spread(child, total, target, is_exit))
+        inner = np.flatnonzero(trie.num_children[child])
+        node, state, count = child[inner], target[inner], total[inner]
+    left = zip(node.tolist(), state.tolist(), count.tolist(), strict=True)
+    return [(n, numbers.states[s], c) for n, s, c in left]
+
+
+class Run:
+    """The walk from a node along one class of bytes.
+
+    Attributes
+    ----------
+    nodes, lengths : int64 [N]
+        The nodes reached, and how many bytes of the class lead to each; lengths ascend.
+    longest : int
+        The last of the lengths.
+    tokens, token_lengths : int64 [T]
+        The tokens that end at these nodes, and their lengths, ascending.
+    leaving : dict of int to (int64 [L], int64 [L])
+        For each byte outside of the class the nodes after it, and how many bytes of the class come before it,
+        ascending.
+    """
+
+    def __init__(self, trie: Trie, node: int, byte_flags: bytes, num_words: int):
+        in_class = np.frombuffer(byte_flags, np.uint8).astype(bool)
+        frontier = np.asarray(trie.members(node))
+        inside, left = [], []
+        while len(frontier):
+            child = trie.expand(frontier)[1]
+            stays = in_class[trie.byte[child]]
+            left.append(child[~stays])
+            frontier = child[stays]
+            inside.append(frontier)
+        self.nodes, lengths = _with_level(inside)
+        self.lengths = lengths + 1
+        self.longest = int(self.lengths[-1]) if len(self.lengths) else 0
+        self.tokens, origin = trie.tokens_of(self.nodes)
+        self.token_lengths = self.lengths[origin]
+        self.leaving: dict[int, tuple[NDArray, NDArray]] = {}
+        places, before = _with_level(left)
+        byte = trie.byte[places]
+        order = np.argsort(byte, kind="stable")
+        cuts = np.flatnonzero(np.diff(byte[order])) + 1
+        for group in np.split(order, cuts) if len(order) else []:
+            self.leaving[int(byte[group[0]])] = places[group], before[group]
+        self._num_words = num_words
+        self._upto: dict[int, tuple[tuple[Base, ...], tuple[int, ...]]] = {}
+
+    def upto(self, length: int) -> tuple[tuple[Base, ...], tuple[int, ...]]:
+        """Give the tokens of at most so many bytes, all in the class, as base rows and a list."""
+        found = self._upto.get(length)
+        if found is None:
+            tokens = self.tokens[: int(np.searchsorted(self.token_lengths, length, "right"))]
+            found = self._upto[length] = bases_and_list(tokens, self._num_words)
+        return found
+
+    def nodes_at(self, first: int, last: int) -> NDArray:
+        """Give the nodes after `first` to `last` bytes."""
+        low, high = np.searchsorted(self.lengths, (first, last + 1))
+        return self.nodes[low:high]
+
+
+def _with_level(levels: list[NDArray]) -> tuple[NDArray, NDArray]:
+    """Join the nodes of some levels; give them and the number of each one's level."""
+    if not levels:
+        return np.zeros(0, np.int64), np.zeros(0, np.int64)
+    return np.concatenate(levels), np.repeat(np.arange(len(levels)), [len(level) for level in levels])
