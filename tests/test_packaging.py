@@ -26,6 +26,8 @@ types
 constraints
 trie
 vocabulary
+rows
+spread
 reach
 automaton
 tables
