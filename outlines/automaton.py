@@ -1,168 +1,170 @@
 """The automaton of a constraint: heads, tails, threads and states, made as they are met.
 
-A *thread* is one way to be in the language: a head (the regular piece being read) and a tail (what must follow, an
-interned list that is also the stack). A *state* is a set of threads and whether the text may end here. Tails and
-states are interned, so equal ones are one number. Every thread can be finished: items that no text satisfies are
-dropped where they are made, so a state that exists is live.
+A *tail* is a list of symbols still to come, which is also the stack: a symbol on top and the tail under it. Tails are
+interned, so a tail is a number; 0 is the end of the text. A *thread*, one way to be in the language, is a tail with a
+head on top, the piece being read. A *state* is a set of threads, with 0 among them where the text may end.
 
-Threads are pairs (head, tail). Tail 0 is the end of the text.
+Every thread can be finished: items that no text satisfies are dropped where they are made, so a state that exists is
+live. All is numbers in flat lists and dictionaries, which the garbage collector passes over.
 """
 
 from __future__ import annotations
 
-from typing import NamedTuple, TypeAlias
+from typing import TypeAlias
 
 from outlines.constraints.expression import EMPTY, EPSILON, Expression
 from outlines.constraints.items import Head, Item, Literal, Symbol, Symbols
 
-__all__ = ["END", "Automaton", "Closure", "HeadSymbol", "Thread"]
+__all__ = ["END", "Automaton", "HeadSymbol", "Threads"]
 
 END = 0
 
 HeadSymbol: TypeAlias = "Expression | Head"
-Thread: TypeAlias = "tuple[HeadSymbol, int]"
 
-
-class Closure(NamedTuple):
-    """Where a text may go on: the threads, and whether it may end."""
-
-    threads: tuple[Thread, ...]
-    is_accepting: bool
-
-
-DEAD = Closure((), False)
+#: The threads of a state, and END where the text may end. Empty: no text goes on so.
+Threads: TypeAlias = "tuple[int, ...]"
 
 
 class Automaton:
-    """Tails and their closures, for the symbols of one constraint.
+    """The tails of one constraint, and where they lead.
 
     Parameters
     ----------
     start
         The symbols that a whole text must match.
+
+    Attributes
+    ----------
+    symbols : list
+        The symbol on top of each tail.
+    rests : list of int
+        The tail under it.
+    start : tuple of int
+        The threads of a text that has not begun.
     """
 
     def __init__(self, start: Symbols):
-        self._symbols: list[Symbol | None] = [None]  # of each tail: the symbol that comes up
-        self._rests: list[int] = [END]  # of each tail: the tail under it
-        self._tails: dict[tuple[Symbol, int], int] = {}
-        self._closures: list[Closure | None] = [Closure((), True)]
+        self.symbols: list[Symbol] = [EPSILON]
+        self.rests: list[int] = [END]
+        self._tails: dict[int, int] = {}
+        self._closures: list[Threads | None] = [(END,)]
         self._expansions: dict[Item, tuple[Symbols, ...]] = {}
         self.start = self.closure(self.push(start, END))
+
+    def put(self, symbol: Symbol, tail: int) -> int:
+        """Give the tail with a symbol on top of another tail."""
+        key = id(symbol) << 32 | tail  # the symbol is kept in a list, so its id stays its own
+        found = self._tails.get(key)
+        if found is None:
+            found = self._tails[key] = len(self.symbols)
+            self.symbols.append(symbol)
+            self.rests.append(tail)
+            self._closures.append(None)
+        return found
 
     def push(self, symbols: Symbols, tail: int) -> int:
         """Give the tail of `symbols` followed by `tail`."""
         for symbol in reversed(symbols):
-            key = (symbol, tail)
-            found = self._tails.get(key)
-            if found is None:
-                found = self._tails[key] = len(self._symbols)
-                self._symbols.append(symbol)
-                self._rests.append(tail)
-                self._closures.append(None)
-            tail = found
+            tail = self.put(symbol, tail)
         return tail
 
-    def closure(self, tail: int) -> Closure:
+    def closure(self, tail: int) -> Threads:
         """Give the threads that may start at a tail: items are expanded, heads that may be empty are also skipped."""
         found = self._closures[tail]
         if found is None:
-            found = self._closures[tail] = self._find_closure(tail)
+            if type(self.symbols[tail]) is Literal:  # the usual case, and the simple one
+                found = (tail,)
+            else:
+                found = self._find_closure(tail)
+            self._closures[tail] = found
         return found
 
-    def _find_closure(self, tail: int) -> Closure:
-        symbol = self._symbols[tail]
-        if type(symbol) is Literal:  # the usual case, and the simple one
-            return Closure(((symbol, self._rests[tail]),), False)
-        threads: dict[Thread, None] = {}
-        is_accepting = False
+    def _find_closure(self, tail: int) -> Threads:
+        threads: dict[int, None] = {}
         seen = {tail}
         stack = [tail]
         while stack:
             at = stack.pop()
             known = self._closures[at]
             if known is not None:
-                threads.update(dict.fromkeys(known.threads))
-                is_accepting |= known.is_accepting
+                threads.update(dict.fromkeys(known))
                 continue
-            symbol, rest = self._symbols[at], self._rests[at]
+            symbol, rest = self.symbols[at], self.rests[at]
+            nexts: list[int] = []
             if isinstance(symbol, Item):
                 alternatives = self._expansions.get(symbol)
                 if alternatives is None:
                     alternatives = self._expansions[symbol] = tuple(symbol.expand())
-                nexts = [self.push(symbols, rest) for symbols in alternatives]
+                for symbols in alternatives:
+                    if symbols and not isinstance(symbols[0], Item):
+                        self._begin(symbols[0], self.push(symbols[1:], rest), threads, nexts)
+                    else:
+                        nexts.append(self.push(symbols, rest))
             else:
-                assert symbol is not None
-                nexts = []
-                self._start_head(symbol, rest, threads, nexts)
+                self._begin(symbol, rest, threads, nexts)
             for following in nexts:
                 if following not in seen:
                     seen.add(following)
                     stack.append(following)
-        return Closure(tuple(threads), is_accepting)
+        return tuple(threads)
 
-    def _start_head(self, head: HeadSymbol, rest: int, threads: dict[Thread, None], ended: list[int]) -> None:
-        """Add the thread of a head; where the head may end, add what follows it to `ended`."""
+    def _begin(self, head: HeadSymbol, rest: int, threads: dict[int, None], ended: list[int]) -> None:
+        """Add the thread of a head; where the head may end, add the tail that follows it to `ended`."""
         if isinstance(head, Expression):
             if head.nullable:
                 ended.append(rest)
-                if len(head.transitions()[1]) == 1 and head.transitions()[1][0] is EMPTY:
+                if head is EPSILON:
                     return
-            threads[head, rest] = None
+            threads[self.put(head, rest)] = None
             return
         if head.ended is not None:
-            ended.append(self.push(head.ended, rest))
+            ended.append(self.push(head.ended, rest) if head.ended else rest)
         if head.is_open:
-            threads[head, rest] = None
+            threads[self.put(head, rest)] = None
 
-    def step(self, threads: tuple[Thread, ...], byte: int) -> Closure:
+    def step(self, threads: Threads, byte: int) -> Threads:
         """Read one byte in every thread."""
-        result: dict[Thread, None] = {}
-        is_accepting = False
-        for head, tail in threads:
-            ended: list[int] = []
+        result: dict[int, None] = {}
+        ended: list[int] = []
+        symbols, rests = self.symbols, self.rests
+        for thread in threads:
+            if thread == END:
+                continue
+            head, tail = symbols[thread], rests[thread]
             if isinstance(head, Expression):
                 following = head.step(byte)
-                if following is EMPTY:
-                    continue
                 if following is EPSILON:
                     ended.append(tail)
-                else:
-                    self._start_head(following, tail, result, ended)
+                elif following is not EMPTY:
+                    self._begin(following, tail, result, ended)
+                continue
+            outcome = head.step(byte)  # type: ignore[union-attr]
+            if outcome is None:
+                continue
+            successor, under = outcome
+            below = self.push(under, tail) if under else tail
+            if successor is None:
+                ended.append(below)
             else:
-                outcome = head.step(byte)
-                if outcome is None:
-                    continue
-                successor, under = outcome
-                below = self.push(under, tail) if under else tail
-                if successor is None:
-                    ended.append(below)
-                else:
-                    assert not isinstance(successor, Item)
-                    self._start_head(successor, below, result, ended)
-            for exit_tail in ended:
-                closure = self.closure(exit_tail)
-                result.update(dict.fromkeys(closure.threads))
-                is_accepting |= closure.is_accepting
-        return Closure(tuple(result), is_accepting)
+                self._begin(successor, below, result, ended)
+        for tail in ended:
+            result.update(dict.fromkeys(self.closure(tail)))
+        return tuple(result)
 
-    def run(self, threads: tuple[Thread, ...], text: bytes) -> Closure:
-        """Read the bytes of a token; no threads and not accepting if it's forbidden."""
+    def run(self, threads: Threads, text: bytes) -> Threads:
+        """Read the bytes of a token."""
         place, end = 0, len(text)
-        current = Closure(threads, False)
-        while place < end:
-            threads = current.threads
-            if len(threads) == 1 and type(threads[0][0]) is Literal:
-                head, tail = threads[0]
+        while place < end and threads:
+            thread = threads[0]
+            head = self.symbols[thread]
+            if len(threads) == 1 and type(head) is Literal:  # read as much of it as there is
                 length = min(end - place, len(head.text) - head.offset)
                 if text[place : place + length] != head.text[head.offset : head.offset + length]:
-                    return DEAD
+                    return ()
                 place += length
-                rest = head.at(head.offset + length)
-                current = Closure(((rest, tail),), False) if rest.is_open else self.closure(tail)
+                rest, tail = head.at(head.offset + length), self.rests[thread]
+                threads = (self.put(rest, tail),) if rest.is_open else self.closure(tail)
                 continue
-            current = self.step(threads, text[place])
+            threads = self.step(threads, text[place])
             place += 1
-            if not current.threads and (place < end or not current.is_accepting):
-                return DEAD
-        return current
+        return threads

@@ -165,10 +165,9 @@ class HeadTables:
         flags = self._has_quote_below
         return any(flags[n] for n in self.trie.members(node))
 
-    def stays(self, expression: Expression, token: int) -> bool:
-        """Tell whether the expression certainly is the same after a token; False where that takes a look."""
-        flags = self._loops.get(expression)
-        return flags is not None and bool(flags[token])
+    def staying(self, expression: Expression) -> bytearray | None:
+        """Give a flag a token: whether the expression certainly is the same after it. None where not known."""
+        return self._loops.get(expression)
 
     def _find_reach(self, node: int, expression: Expression) -> Reach:
         trie = self.trie

@@ -11,11 +11,11 @@ import itertools
 
 import numpy as np
 
-from outlines.automaton import Automaton, Closure, HeadSymbol, Thread
+from outlines.automaton import END, Automaton, HeadSymbol, Threads
 from outlines.constraints.expression import Expression
 from outlines.constraints.items import KeyPlace, Keys, Literal, Symbols, Text, WordNode
 from outlines.exceptions import EmptyLanguageError, LimitError
-from outlines.reach import HeadTables
+from outlines.reach import HeadTables, Reach
 from outlines.rows import Base, Words, bases_and_list, pack, unpack
 from outlines.trie import ROOT
 from outlines.vocabulary import WORD_BITS, Vocabulary
@@ -25,6 +25,8 @@ __all__ = ["DEAD", "FINISHED", "UNCONSTRAINED", "Tables"]
 DEAD, FINISHED, UNCONSTRAINED = 0, 1, 2
 _FIRST_STATE = 3
 _LAST_STATE = 2**31 - 1
+
+_QUOTE = ord('"')
 
 #: Bytes of dense rows that one constraint keeps; then it forgets them all and makes again what is asked for.
 ROW_BUDGET_BYTES = 32 * 2**20
@@ -59,22 +61,23 @@ class Tables:
             self._num_tokens = vocabulary.num_tokens
             self._eos = frozenset(vocabulary.eos_token_ids)
             self._automaton = Automaton(start)
-            self._states: dict[tuple[frozenset[Thread], bool], int] = {}
-            self._closures: dict[int, Closure] = {}
+            self._states: dict[Threads, int] = {}
+            self._threads: dict[int, Threads] = {}
             self._transitions: dict[int, int] = {}
             self._rows: dict[int, Words] = {}
             self._distinct_rows: dict[tuple, Words] = {}
-            self._walks: dict[tuple[int, int], _Found] = {}
+            self._reaches: dict[tuple[int, HeadSymbol], Reach] = {}
+            self._walks: dict[int, _Found] = {}
             self._names: dict[tuple[int, KeyPlace], list[tuple[int, KeyPlace, int]]] = {}
             self._declared: dict[tuple[int, WordNode], list[tuple[int, WordNode]]] = {}
             self._row_limit = max(64, ROW_BUDGET_BYTES // (4 * vocabulary.num_words))
-            self._plain_loops: dict[int, Expression] = {}  # states of one thread that is an expression
+            self._stays: dict[int, bytearray] = {}  # of states that many tokens don't change: a flag a token
             self.start_state = self._state(self._automaton.start)
 
     @property
     def num_states(self) -> int:
         """States met so far."""
-        return len(self._closures)
+        return len(self._threads)
 
     # Transitions
 
@@ -89,8 +92,8 @@ class Tables:
         found = self._transitions.get(state * self._num_tokens + token)
         if found is not None and 0 <= token < self._num_tokens:
             return found
-        loop = self._plain_loops.get(state)
-        if loop is not None and 0 <= token < self._num_tokens and self._heads.stays(loop, token):
+        stays = self._stays.get(state)
+        if stays is not None and 0 <= token < self._num_tokens and stays[token]:
             return state
         with self._lock:
             return self._find_next(state, token)
@@ -100,12 +103,12 @@ class Tables:
             raise ValueError(f"token {token} is not an id; the vocabulary has {self._num_tokens} tokens")
         if state < _FIRST_STATE:
             return self._next_reserved(state, token)
-        closure = self._closure(state)
+        threads = self._threads_of(state)
         if token in self._eos:
-            following = FINISHED if closure.is_accepting else DEAD
+            following = FINISHED if END in threads else DEAD
         else:
             text = self.vocabulary.tokens[token]
-            following = DEAD if text is None else self._state(self._automaton.run(closure.threads, text))
+            following = DEAD if text is None else self._state(self._automaton.run(threads, text))
         self._transitions[state * self._num_tokens + token] = following
         return following
 
@@ -114,32 +117,30 @@ class Tables:
             return FINISHED if token in self._eos else UNCONSTRAINED
         return FINISHED if state == FINISHED and token in self._eos else DEAD
 
-    def _closure(self, state: int) -> Closure:
+    def _threads_of(self, state: int) -> Threads:
         try:
-            return self._closures[state]
+            return self._threads[state]
         except KeyError:
             raise ValueError(f"state {state} is not one of this constraint") from None
 
-    def _state(self, closure: Closure) -> int:
+    def _state(self, threads: Threads) -> int:
         """Intern a set of threads."""
-        threads, is_accepting = closure
-        if not threads and not is_accepting:
+        if not threads:
             return DEAD
-        key = (frozenset(threads), is_accepting)
-        found = self._states.get(key)
+        if len(threads) > 1:
+            threads = tuple(sorted(threads))
+        found = self._states.get(threads)
         if found is None:
             found = next(_state_numbers)
             if found > _LAST_STATE:
                 raise LimitError("states", "2,147,483,645 states were made in this process; start a new one")
-            self._states[key] = found
-            self._closures[found] = closure
-            if len(threads) == 1 and isinstance(threads[0][0], Expression):
-                self._plain_loops[found] = threads[0][0]
+            self._states[threads] = found
+            self._threads[found] = threads
         return found
 
     def is_accepting(self, state: int) -> bool:
         """Tell whether the text may end in a state."""
-        return state == FINISHED or state == UNCONSTRAINED or (state != DEAD and self._closure(state).is_accepting)
+        return state == FINISHED or state == UNCONSTRAINED or (state != DEAD and END in self._threads_of(state))
 
     # Rows
 
@@ -166,13 +167,18 @@ class Tables:
             return pack(np.arange(self._num_tokens), self.vocabulary.num_words)
         if state < _FIRST_STATE:
             return pack(self.vocabulary.eos_token_ids, self.vocabulary.num_words)
-        threads, is_accepting = self._closure(state)
+        threads = self._threads_of(state)
+        is_accepting = threads[0] == END  # they are sorted
+        if is_accepting:
+            threads = threads[1:]
         if len(threads) == 1:
-            bases, tokens = self._walk_thread(ROOT, *threads[0])
+            bases, tokens = self._walk_thread(ROOT, threads[0])
+            head = self._automaton.symbols[threads[0]]
+            stays = self._heads.staying(head) if isinstance(head, Expression) else None
+            if stays is not None:
+                self._stays[state] = stays
         else:
-            found = [self._walk_thread(ROOT, head, tail) for head, tail in threads]
-            bases = tuple(dict.fromkeys(base for part in found for base in part[0]))
-            tokens = tuple(token for part in found for token in part[1])
+            bases, tokens = _join([self._walk_thread(ROOT, thread) for thread in threads])
         if not (bases or tokens or is_accepting):
             lacking = ", ".join(f"0x{byte:02X}" for byte in sorted(self.vocabulary.lacking))
             raise EmptyLanguageError(
@@ -206,26 +212,29 @@ class Tables:
 
     def _walk(self, node: int, tail: int) -> _Found:
         """Give the tokens below a node that a tail allows."""
-        key = (node, tail)
+        key = node << 32 | tail
         found = self._walks.get(key)
         if found is None:
-            threads = self._automaton.closure(tail).threads
+            threads = self._automaton.closure(tail)
             if len(threads) == 1:
-                found = self._walk_thread(node, *threads[0])
-            elif not threads:
-                found = _NOTHING
+                found = self._walk_thread(node, threads[0])
             else:
-                parts = [self._walk_thread(node, head, rest) for head, rest in threads]
-                found = _join(parts)
+                found = _join([self._walk_thread(node, thread) for thread in threads])
             self._walks[key] = found
         return found
 
-    def _walk_thread(self, node: int, head: HeadSymbol, tail: int) -> _Found:
+    def _walk_thread(self, node: int, thread: int) -> _Found:
+        if thread == END:
+            return _NOTHING
+        head, tail = self._automaton.symbols[thread], self._automaton.rests[thread]
         kind = type(head)
         if kind is Literal:
             return self._walk_literal(node, head, tail)  # type: ignore[arg-type]
         if kind is Expression:
-            reach = self._heads.reach(node, head)  # type: ignore[arg-type]
+            key = (node, head)
+            reach = self._reaches.get(key)
+            if reach is None:
+                reach = self._reaches[key] = self._heads.reach(node, head)  # type: ignore[arg-type]
             exit_node = reach.exit if tail else None
             if exit_node is None:
                 return reach.bases, reach.tokens
@@ -328,9 +337,12 @@ class Tables:
                 children = self._trie.children[at]
                 for byte in children.keys() & here.bytes_on_tree():
                     below = children[byte]
+                    goes_on = may_close(below)
+                    if byte != _QUOTE and not goes_on:
+                        continue
                     outcome = here.step(byte)
                     if isinstance(outcome, KeyPlace):
-                        if may_close(below):
+                        if goes_on:
                             stack.append((below, outcome))
                     elif isinstance(outcome, int):
                         found.append((below, here, outcome))

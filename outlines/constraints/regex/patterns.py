@@ -1,0 +1,89 @@
+"""Patterns into expressions, all the way: what a pattern matches, and what it is found in."""
+
+from __future__ import annotations
+
+from outlines.constraints import characters
+from outlines.constraints.characters import ALL, Characters
+from outlines.constraints.expression import Expression
+from outlines.constraints.regex.assertions import Assertions
+from outlines.constraints.regex.ecma import EcmaReader
+from outlines.constraints.regex.python import PythonReader
+from outlines.constraints.regex.spelling import Encoder, Spelling
+from outlines.constraints.regex.tree import OneOf, Repeat, sequence
+from outlines.exceptions import PatternError
+
+
+def read(pattern: str, flags: int = 0, *, encode: Encoder = characters.utf8) -> Expression:
+    """Read a pattern of Python's `re`: the language of the texts that `re.fullmatch` accepts.
+
+    Parameters
+    ----------
+    pattern
+        The pattern. Lazy quantifiers and groups are read as what they match; a possessive quantifier or atomic group
+        is read where no backtracking into it could matter, or where a lookahead says the same.
+    flags
+        As for `re.compile`.
+    encode
+        Gives the strings of bytes that stand for one character of a set. No string of one character may be the
+        beginning of another's; UTF-8 and the escapes of JSON are like that.
+
+    Raises
+    ------
+    PatternError
+        If the pattern is wrong, or not regular (back-references), or has a lookaround that can't be expressed.
+    LimitError
+        If assertions inside a repetition need more than REPETITION_CONTEXTS contexts.
+    """
+    return _read(PythonReader, pattern, flags, encode, None)
+
+
+def search(
+    pattern: str, *, dialect: str = "ecma", encode: Encoder = characters.utf8, any_character: Characters = ALL
+) -> Expression:
+    """Read a pattern that may be found anywhere: the language of the texts in which it occurs, as for JSON Schema.
+
+    Parameters
+    ----------
+    pattern
+        The pattern.
+    dialect
+        "ecma" for ECMA-262 with the flag `u`, as JSON Schema asks for; "python" for `re.search`.
+    encode
+        As for `read`.
+    any_character
+        Characters that may stand before and behind what is found.
+
+    Raises
+    ------
+    PatternError, LimitError
+        As for `read`.
+    """
+    readers: dict[str, type[PythonReader] | type[EcmaReader]] = {
+        "ecma": EcmaReader,
+        "python": PythonReader,
+    }
+    if dialect not in readers:
+        raise ValueError(f"dialect is {dialect!r}, but must be one of {', '.join(map(repr, readers))}")
+    return _read(readers[dialect], pattern, 0, encode, any_character)
+
+
+def _read(
+    reader: type[PythonReader] | type[EcmaReader],
+    pattern: str,
+    flags: int,
+    encode: Encoder,
+    around: Characters | None,
+) -> Expression:
+    if not isinstance(pattern, str):
+        raise TypeError(f"a pattern is a str, got {pattern!r} of type {type(pattern).__name__}")
+    try:
+        tree = reader(pattern, flags).tree
+        if around is not None:
+            anything = Repeat(OneOf(around), 0, None)
+            tree = sequence([anything, tree, anything])
+        spelling = Spelling(encode)
+        return spelling.read(tree) if tree.is_plain else Assertions(tree, pattern, spelling).language()
+    except RecursionError:
+        raise PatternError(
+            pattern, 0, "groups are nested too deeply. Take out groups that aren't needed."
+        ) from None
