@@ -58,7 +58,10 @@ class TextReach:
     `exit_count` tells for each token how many stand before its quote.
     """
 
-    __slots__ = ("closers", "exit", "exit_count", "groups", "exits", "exit_counts", "_num_words", "_inside")
+    __slots__ = (
+        "closers", "exit", "exit_count", "groups", "exits", "exit_counts", "_num_words", "_inside", "_bounds", "_low",
+        "_high",
+    )  # fmt: skip
 
     def __init__(
         self, trie: Trie, groups: list[tuple[TextState, NDArray, NDArray]], exits: NDArray, exit_counts: NDArray,
@@ -78,9 +81,27 @@ class TextReach:
             self.exit_count.update(zip(below.tolist(), counts[origin].tolist(), strict=True))
         self._num_words = num_words
         self._inside: dict[tuple[int, ...], tuple[tuple[Base, ...], tuple[int, ...]]] = {}
+        self._bounds: TextBounds | None = None
+        self._low = self._high = 0
 
     def inside(self, low: int, high: int | None, bounds: TextBounds) -> tuple[tuple[Base, ...], tuple[int, ...]]:
         """Give the tokens after which `low` to `high` characters in all are still possible."""
+        if bounds is not self._bounds:  # between which bounds all tokens are allowed
+            self._bounds = bounds
+            ends = [(bounds.shortest(state), counts) for state, _, counts in self.groups]
+            self._low = min((shortest + int(counts[0]) for shortest, counts in ends), default=0)
+            self._high = max((shortest + int(counts[-1]) for shortest, counts in ends), default=0)
+        if low <= self._low and (high is None or high >= self._high):
+            pieces = [-2]
+        else:
+            pieces = self._pieces(low, high, bounds)
+        key = tuple(pieces)
+        found = self._inside.get(key)
+        if found is None:
+            found = self._inside[key] = self._collect(pieces)
+        return found
+
+    def _pieces(self, low: int, high: int | None, bounds: TextBounds) -> list[int]:
         pieces: list[int] = []  # of each group, the positions from and to which its tokens are allowed
         for state, _, counts in self.groups:
             most = int(counts[-1])
@@ -94,13 +115,12 @@ class TextReach:
                         break
                     pieces += (count, count)
             pieces.append(-1)
-        key = tuple(pieces)
-        found = self._inside.get(key)
-        if found is None:
-            found = self._inside[key] = self._collect(pieces)
-        return found
+        return pieces
 
     def _collect(self, pieces: list[int]) -> tuple[tuple[Base, ...], tuple[int, ...]]:
+        if pieces == [-2]:
+            every = [tokens for _, tokens, _ in self.groups]
+            return bases_and_list(np.concatenate(every) if every else np.zeros(0, np.int64), self._num_words)
         place, chosen = 0, []
         for _, tokens, counts in self.groups:
             while pieces[place] != -1:
@@ -357,7 +377,7 @@ def _common_target(state: State, byte_flags: bytes) -> State | None:
     flags = bytearray(256)
     flags[first] = 1
     reached = class_of.translate(flags)
-    if int.from_bytes(byte_flags) & ~int.from_bytes(reached):
+    if int.from_bytes(byte_flags, "big") & ~int.from_bytes(reached, "big"):
         return None
     target = targets[first]
     if isinstance(target, TextState) and not target.is_start:

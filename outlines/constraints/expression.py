@@ -31,6 +31,7 @@ __all__ = [
     "intersected",
     "intersection",
     "is_empty",
+    "join_classes",
     "literal",
     "matches",
     "optional",
@@ -420,12 +421,28 @@ def _leading_parts(expression: Expression) -> list[tuple[Expression, Expression]
 
 def _product(parts: Sequence[Expression]) -> tuple[bytes, list[tuple[Expression, ...]]]:
     """Join the tables of some expressions: byte -> class, and for each class the derivative of every part."""
-    tables = [part.transitions() for part in parts]
-    keys = list(zip(*[table for table, _ in tables], strict=True))
-    number = {key: i for i, key in enumerate(dict.fromkeys(keys))}
-    all_targets = [targets for _, targets in tables]
-    rows = [tuple([targets[c] for targets, c in zip(all_targets, key, strict=True)]) for key in number]
-    return bytes(map(number.__getitem__, keys)), rows
+    class_of, targets = parts[0].transitions()
+    rows: list[tuple[Expression, ...]] = [(target,) for target in targets]
+    for part in parts[1:]:
+        part_class, part_targets = part.transitions()
+        class_of, pairs = join_classes(class_of, len(rows), part_class, len(part_targets))
+        rows = [(*rows[a], part_targets[b]) for a, b in pairs]
+    return class_of, rows
+
+
+def join_classes(left: bytes, num_left: int, right: bytes, num_right: int) -> tuple[bytes, list[tuple[int, int]]]:
+    """Join two tables byte -> class [256] to one, and give the pair of classes that each class of it stands for."""
+    if num_left * num_right > 256:
+        keys = list(zip(left, right, strict=True))
+        number = {key: i for i, key in enumerate(dict.fromkeys(keys))}
+        return bytes(map(number.__getitem__, keys)), list(number)
+    # one multiplication of 256-byte integers does all bytes at once: no byte overflows into its neighbour
+    joined = (int.from_bytes(left, "big") * num_right + int.from_bytes(right, "big")).to_bytes(256, "big")
+    used = sorted(set(joined))
+    renumber = bytearray(256)
+    for number_of_pair, pair in enumerate(used):
+        renumber[pair] = number_of_pair
+    return joined.translate(renumber), [divmod(pair, num_right) for pair in used]
 
 
 def _table_by_class(expression: Expression) -> tuple[bytes, list[Expression]]:

@@ -22,7 +22,7 @@ from collections import deque
 from collections.abc import Callable, Sequence, Set, Sized
 from typing import TypeAlias
 
-from outlines.constraints.expression import EMPTY, EPSILON, Expression
+from outlines.constraints.expression import EMPTY, EPSILON, Expression, join_classes
 from outlines.exceptions import LimitError
 
 __all__ = [
@@ -188,10 +188,8 @@ class TextState:
         if self._targets is None:
             pattern_class, patterns = self.pattern.transitions()
             place_class, places = self.place.transitions()
-            pairs = list(zip(pattern_class, place_class, strict=True))
-            number = {pair: i for i, pair in enumerate(dict.fromkeys(pairs))}
-            self._class_of = bytes(map(number.__getitem__, pairs))
-            self._targets = tuple([self._target(patterns[a], places[b]) for a, b in number])
+            self._class_of, pairs = join_classes(pattern_class, len(patterns), place_class, len(places))
+            self._targets = tuple([self._target(patterns[a], places[b]) for a, b in pairs])
         return self._class_of, self._targets
 
     def _target(self, pattern: Expression, place: Expression) -> TextState | Expression:
@@ -225,6 +223,13 @@ class TextBounds:
         self._shortest: dict[TextState, int] = {}
         self._lengths: dict[TextState, int] | None = None
 
+    def shortest(self, state: TextState) -> int:
+        """Give the fewest characters that may follow a state."""
+        if self.is_free:
+            return 0
+        found = self._shortest.get(state)
+        return self._find_shortest(state) if found is None else found
+
     def allows(self, state: TextState, low: int, high: int | None) -> bool:
         """Tell whether a state may be followed by `low` to `high` more characters.
 
@@ -237,9 +242,7 @@ class TextBounds:
             return False
         if self.is_free:
             return True
-        shortest = self._shortest.get(state)
-        if shortest is None:
-            shortest = self._find_shortest(state)
+        shortest = self.shortest(state)
         if high is not None and shortest > high:
             return False
         if shortest >= low:
@@ -255,19 +258,19 @@ class TextBounds:
         distance = {start: 0}
         queue = deque([start])
         done: set[TextState] = set()
+        best, end = MAX_TEXT_LENGTH, None
         while queue:
             state = queue.popleft()
             if state in done:
                 continue
+            if distance[state] >= best:
+                break
             done.add(state)
             rest = 0 if state.nullable else self._shortest.get(state)
             if rest is not None:
-                total = distance[state] + rest
-                way: TextState | None = state
-                while way is not None:
-                    self._shortest[way] = total - distance[way]
-                    way = before[way]
-                return total
+                if distance[state] + rest < best:
+                    best, end = distance[state] + rest, state
+                continue
             _check_states(done)
             for target in state.transitions()[1]:
                 if isinstance(target, TextState):
@@ -276,8 +279,11 @@ class TextBounds:
                         distance[target] = distance[state] + step
                         before[target] = state
                         (queue.append if step else queue.appendleft)(target)
-        self._shortest[start] = MAX_TEXT_LENGTH
-        return MAX_TEXT_LENGTH
+        self._shortest[start] = best
+        while end is not None:
+            self._shortest[end] = best - distance[end]
+            end = before[end]
+        return best
 
     def _find_lengths(self) -> dict[TextState, int]:
         """Compute the lengths of all continuations of all states: a least fixpoint, backwards from the string's end."""
