@@ -1,4 +1,4 @@
-"""This engine and its peers behind one interface: each compiles a schema or a pattern, and starts matchers."""
+"""Our engine and its peers behind one interface: each compiles a schema or a pattern, and starts matchers."""
 
 from __future__ import annotations
 

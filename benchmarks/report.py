@@ -158,7 +158,9 @@ def describe_commit() -> str:
     """Give the commit of this tree, and whether it was changed since."""
 
     def git(*arguments: str) -> str | None:
-        result = subprocess.run(["git", *arguments], cwd=Path(__file__).parent, capture_output=True, text=True, check=False)
+        result = subprocess.run(
+            ["git", *arguments], cwd=Path(__file__).parent, capture_output=True, text=True, check=False
+        )
         return result.stdout.strip() if result.returncode == 0 else None
 
     commit = git("rev-parse", "--short=12", "HEAD")

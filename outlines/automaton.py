@@ -72,10 +72,8 @@ class Automaton:
         """Give the threads that may start at a tail: items are expanded, heads that may be empty are also skipped."""
         found = self._closures[tail]
         if found is None:
-            if type(self.symbols[tail]) is Literal:  # the usual case, and the simple one
-                found = (tail,)
-            else:
-                found = self._find_closure(tail)
+            is_plain = type(self.symbols[tail]) is Literal  # the usual case, and the simple one
+            found = (tail,) if is_plain else self._find_closure(tail)
             self._closures[tail] = found
         return found
 
@@ -146,6 +144,7 @@ class Automaton:
             if successor is None:
                 ended.append(below)
             else:
+                assert not isinstance(successor, Item)
                 self._begin(successor, below, result, ended)
         for tail in ended:
             result.update(dict.fromkeys(self.closure(tail)))

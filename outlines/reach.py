@@ -26,6 +26,9 @@ __all__ = ["HeadTables", "Reach", "TextReach"]
 #: Bytes that a class must have for the walk along it to be kept and shared.
 _WIDE_CLASS = 10
 
+#: Key of all tokens in `TextReach.inside`.
+_ALL = (-2,)
+
 _FIRST_UTF8_BYTE = 0x80
 
 _QUOTE = ord('"')
@@ -64,10 +67,10 @@ class TextReach:
     )  # fmt: skip
 
     def __init__(
-        self, trie: Trie, groups: list[tuple[TextState, NDArray, NDArray]], exits: NDArray, exit_counts: NDArray,
+        self, trie: Trie, groups: list[tuple[State, NDArray, NDArray]], exits: NDArray, exit_counts: NDArray,
         num_words: int,
     ):  # fmt: skip
-        self.groups = [group for group in groups if len(group[1])]  # of a state: its tokens by their counts, the counts
+        self.groups = [(s, t, c) for s, t, c in groups if isinstance(s, TextState) and len(t)]  # tokens by counts
         self.exits, self.exit_counts = exits, exit_counts
         closing, origin = trie.tokens_of(exits)
         self.closers = list(zip(closing.tolist(), exit_counts[origin].tolist(), strict=True))
@@ -91,14 +94,11 @@ class TextReach:
             ends = [(bounds.shortest(state), counts) for state, _, counts in self.groups]
             self._low = min((shortest + int(counts[0]) for shortest, counts in ends), default=0)
             self._high = max((shortest + int(counts[-1]) for shortest, counts in ends), default=0)
-        if low <= self._low and (high is None or high >= self._high):
-            pieces = [-2]
-        else:
-            pieces = self._pieces(low, high, bounds)
-        key = tuple(pieces)
+        is_all = low <= self._low and (high is None or high >= self._high)
+        key = _ALL if is_all else tuple(self._pieces(low, high, bounds))
         found = self._inside.get(key)
         if found is None:
-            found = self._inside[key] = self._collect(pieces)
+            found = self._inside[key] = self._collect(key)
         return found
 
     def _pieces(self, low: int, high: int | None, bounds: TextBounds) -> list[int]:
@@ -117,8 +117,8 @@ class TextReach:
             pieces.append(-1)
         return pieces
 
-    def _collect(self, pieces: list[int]) -> tuple[tuple[Base, ...], tuple[int, ...]]:
-        if pieces == [-2]:
+    def _collect(self, pieces: tuple[int, ...]) -> tuple[tuple[Base, ...], tuple[int, ...]]:
+        if pieces is _ALL:
             every = [tokens for _, tokens, _ in self.groups]
             return bases_and_list(np.concatenate(every) if every else np.zeros(0, np.int64), self._num_words)
         place, chosen = 0, []
@@ -216,7 +216,7 @@ class HeadTables:
         return bytearray(flags.tobytes())
 
     def _find_unanchored(self, node: int, expression: Expression) -> Reach:
-        """Any text keeps such a string alive: the tokens inside are those of any string, and only ends are looked for."""
+        """Any text keeps such a string alive: tokens inside are those of any string, and only ends are looked for."""
         trie = self.trie
         exits: list[int] = []
         stack: list[tuple[int, Expression]] = [(node, expression)]
@@ -251,7 +251,7 @@ class HeadTables:
         numbers = StateNumbers()
         trie = self.trie
         walk = self._walk(node, state, numbers)
-        groups = []
+        groups: list[tuple[State, NDArray, NDArray]] = []
         if walk.run is not None:
             for first, last, at in walk.inside:
                 low, high = np.searchsorted(walk.run.token_lengths, (first, last + 1))
@@ -353,7 +353,7 @@ class HeadTables:
             class_of, targets = state.transitions()
             if not isinstance(state, TextState) or state.is_start:
                 sizes = [
-                    0 if target is EMPTY or target.nullable and isinstance(state, TextState) else class_of.count(i)
+                    0 if target is EMPTY or (target.nullable and isinstance(state, TextState)) else class_of.count(i)
                     for i, target in enumerate(targets)
                 ]
                 largest = max(range(len(sizes)), key=sizes.__getitem__)

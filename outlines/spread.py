@@ -17,7 +17,7 @@ from outlines.constraints.items import TextState
 from outlines.rows import Base, bases_and_list
 from outlines.trie import Trie
 
-__all__ = ["Run", "Spread", "State", "StateNumbers", "Start", "join", "spread"]
+__all__ = ["Run", "Spread", "Start", "State", "StateNumbers", "join", "spread"]
 
 #: From this many alive nodes on, a level is one NumPy operation; below, the overhead of a dozen calls (20 us) is more
 #: than a Python loop over the nodes.
@@ -51,6 +51,7 @@ class StateNumbers:
         self._numbers: dict[State, int] = {}
 
     def of(self, state: State) -> int:
+        """Give the number of a state."""
         found = self._numbers.get(state)
         if found is None:
             found = self._numbers[state] = len(self.states)
@@ -77,18 +78,22 @@ def spread(trie: Trie, start: list[Start], numbers: StateNumbers) -> Spread:
     levels: list[Spread] = []
     stack: list[tuple[int, State, int]] = []
     if sum(len(part.nodes) for part in start) >= _MANY_NODES:
-        node = np.concatenate([part.nodes for part in start])
         sizes = [len(part.nodes) for part in start]
-        state = np.repeat([numbers.of(part.state) for part in start], sizes)
-        count = np.concatenate([part.counts for part in start])
-        stack = _spread_levels(trie, node, state, count, numbers, levels)
+        stack = _spread_levels(
+            trie,
+            np.concatenate([part.nodes for part in start]),
+            np.repeat([numbers.of(part.state) for part in start], sizes),
+            np.concatenate([part.counts for part in start]),
+            numbers,
+            levels,
+        )
     else:
         for nodes, state, counts in start:
             stack += [(n, state, c) for n, c in zip(nodes.tolist(), counts.tolist(), strict=True)]
     while stack:
         if len(stack) >= _MANY_NODES:
-            columns = zip(*[(n, numbers.of(e), c) for n, e, c in stack], strict=True)
-            stack = _spread_levels(trie, *[np.asarray(column, np.int64) for column in columns], numbers, levels)
+            flat = np.asarray([(n, numbers.of(e), c) for n, e, c in stack], np.int64)
+            stack = _spread_levels(trie, flat[:, 0], flat[:, 1], flat[:, 2], numbers, levels)
             continue
         at, state, count = stack.pop()
         class_of, targets = state.transitions()

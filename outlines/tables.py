@@ -232,9 +232,9 @@ class Tables:
             return self._walk_literal(node, head, tail)  # type: ignore[arg-type]
         if kind is Expression:
             key = (node, head)
-            reach = self._reaches.get(key)
+            reach = self._reaches.get(key)  # type: ignore[arg-type]
             if reach is None:
-                reach = self._reaches[key] = self._heads.reach(node, head)  # type: ignore[arg-type]
+                reach = self._reaches[key] = self._heads.reach(node, head)  # type: ignore[index, arg-type]
             exit_node = reach.exit if tail else None
             if exit_node is None:
                 return reach.bases, reach.tokens

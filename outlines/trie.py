@@ -128,14 +128,14 @@ class Trie:
         return (node,) if node < self.num_nodes else self._members[node - self.num_nodes]
 
     def _find_big_nodes(self) -> frozenset[int]:
-        """Give the nodes with at least BIG_NODE nodes below; what is below is added up level by level, deepest first."""
+        """Give the nodes with at least BIG_NODE nodes below, added up level by level, deepest first."""
         levels = [(0, 1)]
         while levels[-1][1] < self.num_nodes:
             start, end = levels[-1]
             levels.append((end, end + int(self.num_children[start:end].sum())))
         below = np.zeros(self.num_nodes + 1, np.int64)
-        for start, end in reversed(levels[:-1]):
-            parents = start + np.flatnonzero(self.num_children[start:end])
+        for level_start, level_end in reversed(levels[:-1]):
+            parents = level_start + np.flatnonzero(self.num_children[level_start:level_end])
             first = self.first_child[parents].astype(np.int64)
             # the children of one parent after another are one run: a sum of each part of it
             last = int(first[-1]) + int(self.num_children[parents[-1]])
@@ -168,12 +168,11 @@ class Trie:
                 for byte, child in self.children[member].items():
                     grouped.setdefault(byte, []).append(child)
         else:
-            child = self.expand(np.asarray(members))[1]
-            byte = self.byte[child]
-            order = np.argsort(byte, kind="stable")
-            child, byte = child[order], byte[order]
-            cuts = np.flatnonzero(byte[1:] != byte[:-1]) + 1
-            for group in np.split(child, cuts) if len(child) else []:
+            below = self.expand(np.asarray(members))[1]
+            last_byte = self.byte[below]
+            order = np.argsort(last_byte, kind="stable")
+            cuts = np.flatnonzero(np.diff(last_byte[order])) + 1
+            for group in np.split(below[order], cuts) if len(below) else []:
                 grouped[int(self.byte[group[0]])] = group.tolist()
         return {byte: self._intern(tuple(sorted(group))) for byte, group in grouped.items()}
 

@@ -194,7 +194,7 @@ def _load_or_build(tokens: Sequence[bytes | None]) -> Trie:
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, unfinished = tempfile.mkstemp(dir=path.parent, suffix=".unfinished")
         with os.fdopen(handle, "wb") as out:
-            np.savez(out, **trie.arrays())
+            np.savez(out, allow_pickle=False, **trie.arrays())
         os.replace(unfinished, path)  # whole or not at all, whoever else writes it
     except OSError:
         pass  # a read-only home costs the preparation each time, and nothing else

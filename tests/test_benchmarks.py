@@ -13,6 +13,7 @@ import pytest
 pytest.importorskip("tiktoken", reason="the benchmarks' tokenizer is missing. Run: pip install tiktoken")
 
 from benchmarks import maskbench, vocabularies
+from benchmarks.report import compare, reason_class, summarise
 
 SCHEMAS = [
     {
@@ -216,9 +217,9 @@ def test_a_walk_is_judged_by_its_masks(scripted, verdict, steps):
 
 
 def test_percentiles_are_in_microseconds():
-    summary = maskbench.summarise([1000 * n for n in range(101)])
+    summary = summarise([1000 * n for n in range(101)])
     assert summary == {"avg": 50, "p50": 50, "p75": 75, "p90": 90, "p99": 99, "max": 100}
-    assert maskbench.summarise([]) is None
+    assert summarise([]) is None
 
 
 def test_only_steps_that_both_took_are_compared():
@@ -226,10 +227,10 @@ def test_only_steps_that_both_took_are_compared():
         tests = [{"valid": False, "verdict": "rejected", "cold": steps, "warm": steps}]
         return {"name": "a", "outcome": outcome, "compile_ns": 1, "ttfm_ns": 2, "tests": tests}
 
-    comparison = maskbench.compare([record("ok", [1000, 2000, 9000])], [record("ok", [500, 1000])])
+    comparison = compare([record("ok", [1000, 2000, 9000])], [record("ok", [500, 1000])])
     assert comparison["steps"] == 2
     assert [side["max"] for side in comparison["times"]["TBM cold"]] == [2, 1]
-    assert maskbench.compare([record("ok", [1])], [record("crash", [])])["schemas"] == 0
+    assert compare([record("ok", [1])], [record("crash", [])])["schemas"] == 0
 
 
 @pytest.mark.parametrize(
@@ -244,7 +245,7 @@ def test_only_steps_that_both_took_are_compared():
     ],
 )
 def test_reasons_lose_the_values_of_one_schema(reason, expected):
-    assert maskbench.reason_class(reason) == expected
+    assert reason_class(reason) == expected
 
 
 def test_a_sample_is_drawn_by_its_seed(tmp_path):

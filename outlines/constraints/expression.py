@@ -337,7 +337,7 @@ def spine(expression: Expression) -> list[Expression]:
 
 def counts(expression: Expression) -> tuple[Expression, int, int | None] | None:
     """Give the body of a repetition and its bounds; None if the expression is none."""
-    return expression.parts if expression.kind == _REPEAT else None  # type: ignore[return-value]
+    return expression.parts if expression.kind == _REPEAT else None
 
 
 def alternatives(expression: Expression) -> tuple[Expression, ...]:

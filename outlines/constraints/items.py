@@ -90,6 +90,7 @@ class Literal(Head):
         return found if found is not None else Literal(self.text, offset, self.rests)
 
     def step(self, byte: int) -> tuple[Symbol | None, Symbols] | None:
+        """Read its next byte."""
         if not self.is_open or self.text[self.offset] != byte:
             return None
         return self.at(self.offset + 1), ()
@@ -123,6 +124,7 @@ class WordNode(Head):
         return self.ids[self.low] if self.ended is not None else None
 
     def children(self) -> dict[int, WordNode]:
+        """Give the places one byte on, by the byte."""
         found = self._children
         if found is None:
             found = {}
@@ -146,6 +148,7 @@ class WordNode(Head):
         return place < len(ids) and ids[place] <= last
 
     def step(self, byte: int) -> tuple[Symbol | None, Symbols] | None:
+        """Read the next byte of a word."""
         child = self.children().get(byte)
         return None if child is None else (child, ())
 
@@ -180,6 +183,7 @@ class TextState:
         states[pattern, place] = self
 
     def step(self, byte: int) -> TextState | Expression:
+        """Give the state after a byte, EMPTY where it's forbidden."""
         class_of, targets = self.transitions()
         return targets[class_of[byte]]
 
@@ -258,7 +262,8 @@ class TextBounds:
         distance = {start: 0}
         queue = deque([start])
         done: set[TextState] = set()
-        best, end = MAX_TEXT_LENGTH, None
+        best = MAX_TEXT_LENGTH
+        end: TextState | None = None
         while queue:
             state = queue.popleft()
             if state in done:
@@ -353,6 +358,7 @@ class Text(Head):
         self.bounds = bounds
 
     def step(self, byte: int) -> tuple[Symbol | None, Symbols] | None:
+        """Read a byte of a character, or the closing quote where the lengths allow it."""
         target = self.state.step(byte)
         if target is EMPTY:
             return None
@@ -383,7 +389,7 @@ def text(state: TextState, low: int, high: int | None, bounds: TextBounds) -> Sy
 
 
 class NameTable:
-    """The declared names of an object, and where reading a name may be in their tree.
+    r"""The declared names of an object, and where reading a name may be in their tree.
 
     Parameters
     ----------
@@ -394,7 +400,7 @@ class NameTable:
     start
         Expression of the rest of any JSON string with its closing quote.
     unescape
-        Gives the bytes as they're written for an escape sequence such as `\\u0061`.
+        Gives the bytes as they're written for an escape sequence such as `\u0061`.
     """
 
     def __init__(
@@ -407,6 +413,7 @@ class NameTable:
         self.root = self.place(words(names), start, b"", True) if names else None
 
     def place(self, node: WordNode, rest: Expression, escape: bytes, is_exact: bool) -> KeyPlace:
+        """Give the one object for a place."""
         key = (node, rest, escape, is_exact)
         found = self._places.get(key)
         if found is None:
@@ -487,6 +494,7 @@ class Keys(Head):
         return self.first <= name <= self.last and place.is_exact
 
     def step(self, byte: int) -> tuple[Symbol | None, Symbols] | None:
+        """Read a byte of the name, or its closing quote."""
         place = self.place
         if self.free is None:
             return self._step_declared(byte)
@@ -526,6 +534,7 @@ class Union(Item):
         self.alternatives = alternatives
 
     def expand(self) -> Alternatives:
+        """Give the sequences."""
         return self.alternatives
 
 

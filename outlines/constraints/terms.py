@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 from outlines.constraints.expression import EMPTY, Expression, concat, is_empty, literal, repeat, union
-from outlines.constraints.items import Item, Literal, Repeated, Symbol, Symbols, Union, words
+from outlines.constraints.items import Repeated, Symbols, Union
 from outlines.constraints.json_schema import schema_symbols
 from outlines.constraints.regex import read
 from outlines.exceptions import ConstraintError, EmptyLanguageError

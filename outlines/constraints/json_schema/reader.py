@@ -16,6 +16,7 @@ from typing import Any
 from urllib.parse import unquote
 
 from outlines.constraints.expression import concat, matches
+from outlines.constraints.json_schema.formats import check_format, format_case
 from outlines.constraints.json_schema.text import QUOTE, dump, encode
 from outlines.constraints.json_schema.value_sets import (
     ANYTHING,
@@ -73,7 +74,6 @@ _NOT_YET: dict[str, tuple[Any, ...]] = {
     "maxContains": (),
     "uniqueItems": (False,),
     "multipleOf": (),
-    "format": (),
     "$dynamicRef": (),
     "$recursiveRef": (),
 }
@@ -315,7 +315,7 @@ class Document:
                     cases.append(number)
             elif name == "string":
                 string = _string_case(schema, pointer)
-                if isinstance(string, StringCase) and not is_empty_scalar(string):
+                if not is_empty_scalar(string):
                     cases.append(string)
             elif name == "array":
                 array = self._array_case(schema, pointer)
@@ -497,11 +497,13 @@ def _bound(inclusive: Any, exclusive: Any, choose: Callable[..., Fraction]) -> t
     return (opened, True) if choose(closed, opened) == opened else (closed, False)
 
 
-def _string_case(schema: dict[str, Any], pointer: str) -> Case | None:
+def _string_case(schema: dict[str, Any], pointer: str) -> StringCase:
     low = int(schema.get("minLength", 0))
     high = None if schema.get("maxLength") is None else int(schema["maxLength"])
-    lengths = StringCase(low, high)
-    return lengths if "pattern" not in schema else meet(lengths, _read_pattern(schema["pattern"], f"{pointer}/pattern"))
+    case = StringCase(low, high)
+    if "pattern" in schema:
+        case = case.meet(_read_pattern(schema["pattern"], f"{pointer}/pattern"))
+    return case.meet(format_case(schema["format"])) if "format" in schema else case
 
 
 @lru_cache(maxsize=512)
@@ -552,6 +554,13 @@ def _check_pattern(value: Any, pointer: str) -> _Found:
     if not isinstance(value, str):
         raise _expected(pointer, "a pattern as a string", value)
     _read_pattern(value, pointer)
+    return ()
+
+
+def _check_format(value: Any, pointer: str) -> _Found:
+    if not isinstance(value, str):
+        raise _expected(pointer, "the name of a format", value)
+    check_format(value, pointer)
     return ()
 
 
@@ -609,6 +618,7 @@ _CHECKS: dict[str, Callable[[Any, str], _Found]] = {
     "minLength": _check_count,
     "maxLength": _check_count,
     "pattern": _check_pattern,
+    "format": _check_format,
     "minimum": _check_number,
     "maximum": _check_number,
     "exclusiveMinimum": _check_exclusive,

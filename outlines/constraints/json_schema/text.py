@@ -52,8 +52,8 @@ def encode(ranges: Characters) -> Expression:
 
 
 def _surrogate_pairs(low: int, high: int) -> Expression:
-    """Give `uD83D\\uDE00` and its like for characters beyond the first plane."""
-    ways = []
+    r"""Give `uD83D\uDE00` and its like for characters beyond the first plane."""
+    ways: list[Expression] = []
     first, last = (low - 0x10000) >> 10, (high - 0x10000) >> 10
     for begin, end in ((first, first), (first + 1, last - 1), (last, last)):
         if begin > end or (begin == last and begin == first and ways):

@@ -133,6 +133,7 @@ class ArrayCase:
     high: int | None = None
 
     def element(self, index: int) -> Formula:
+        """Give the formula of the element at an index."""
         return self.prefix[index] if index < len(self.prefix) else self.rest
 
 
@@ -170,7 +171,8 @@ def json_type(value: Any) -> str:
         return "integer"
     if isinstance(value, float):
         return "number"
-    return {str: "string", list: "array", dict: "object"}[type(value)]
+    kinds: dict[type, str] = {str: "string", list: "array", dict: "object"}
+    return kinds[type(value)]
 
 
 def meet(left: Case, right: Case) -> Case | None:

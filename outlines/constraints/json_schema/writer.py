@@ -180,7 +180,7 @@ class Value(Item):
             else:
                 alternatives.append(writer.case_symbols(case))
         if scalars:
-            alternatives.append((words(list(scalars)),) if len(scalars) > 1 else (Literal(*scalars),))
+            alternatives.append((words(list(scalars)),) if len(scalars) > 1 else (Literal(next(iter(scalars))),))
         return alternatives
 
 

@@ -1,0 +1,175 @@
+r"""Formats: what the keyword `format` asserts about strings, each a pattern of characters from its standard.
+
+A pattern is read when its format is first used in a process. None has an assertion such as a lookahead in it, so its
+expression has no intersection, and that strings exist is known without a search. What checkers disagree on is left
+out, so that what is written passes any of them: leap seconds and the year 0000, which RFC 3339 has, and the dot at the
+end of a host name. The punycode of a label that begins with "xn--" isn't looked into.
+"""
+
+from __future__ import annotations
+
+import warnings
+from functools import lru_cache
+
+from outlines.constraints.expression import concat
+from outlines.constraints.json_schema.text import QUOTE, encode
+from outlines.constraints.json_schema.value_sets import StringCase
+from outlines.constraints.regex import read
+from outlines.exceptions import UnsupportedKeywordError, shorten
+
+__all__ = ["ANNOTATIONS", "FORMATS", "check_format", "format_case"]
+
+# RFC 3339, section 5.6, which allows lower-case t and z
+_YEAR = r"(?:[0-9]{3}[1-9]|[0-9]{2}[1-9]0|[0-9][1-9]00|[1-9]000)"
+_DAY = (
+    r"(?:(?:0[1-9]|1[0-2])-(?:0[1-9]|1[0-9]|2[0-8])"
+    r"|(?:0[13-9]|1[0-2])-(?:29|30)"
+    r"|(?:0[13578]|1[02])-31)"
+)
+_MULTIPLE_OF_4 = r"(?:0[48]|[2468][048]|[13579][26])"  # two digits, 00 apart
+_LEAP_YEAR = rf"(?:[0-9]{{2}}{_MULTIPLE_OF_4}|{_MULTIPLE_OF_4}00)"
+_DATE = rf"(?:{_YEAR}-{_DAY}|{_LEAP_YEAR}-02-29)"
+_HOUR_AND_MINUTE = r"(?:[01][0-9]|2[0-3]):[0-5][0-9]"
+_TIME = rf"{_HOUR_AND_MINUTE}:[0-5][0-9](?:\.[0-9]+)?(?:[Zz]|[+-]{_HOUR_AND_MINUTE})"
+
+# RFC 3339, appendix A: no unit is left out between two others
+_DAYS, _HOURS, _MINUTES, _SECONDS = r"[0-9]+D", r"[0-9]+H", r"[0-9]+M", r"[0-9]+S"
+_OF_HOUR = rf"{_MINUTES}(?:{_SECONDS})?"
+_OF_DAY = rf"T(?:{_HOURS}(?:{_OF_HOUR})?|{_OF_HOUR}|{_SECONDS})"
+_OF_YEAR = rf"[0-9]+M(?:{_DAYS})?"
+_DURATION = rf"P(?:(?:[0-9]+Y(?:{_OF_YEAR})?|{_OF_YEAR}|{_DAYS})(?:{_OF_DAY})?|{_OF_DAY}|[0-9]+W)"
+
+# RFC 3986, section 3.2.2, for RFC 4291, section 2.2
+_OCTET = r"(?:25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])"
+_IPV4 = rf"{_OCTET}(?:\.{_OCTET}){{3}}"
+_GROUP = r"[0-9A-Fa-f]{1,4}"
+_LAST_TWO = rf"(?:{_GROUP}:{_GROUP}|{_IPV4})"
+_IPV6 = (
+    "(?:"
+    + "|".join(
+        [rf"(?:{_GROUP}:){{6}}{_LAST_TWO}"]
+        + [rf"(?:(?:{_GROUP}:){{0,{n}}}{_GROUP})?::(?:{_GROUP}:){{{4 - n}}}{_LAST_TWO}" for n in range(5)]
+        + [
+            rf"::(?:{_GROUP}:){{5}}{_LAST_TWO}",
+            rf"(?:(?:{_GROUP}:){{0,5}}{_GROUP})?::{_GROUP}",
+            rf"(?:(?:{_GROUP}:){{0,6}}{_GROUP})?::",
+        ]
+    )
+    + ")"
+)
+
+# RFC 1123, section 2.1: labels of 63 characters, 253 in all
+_LETTER = r"[A-Za-z0-9]"
+_LABEL = rf"{_LETTER}(?:[A-Za-z0-9-]{{0,61}}{_LETTER})?"
+_HOSTNAME = rf"{_LABEL}(?:\.{_LABEL})*"
+_MAX_HOSTNAME = 253
+
+
+def _email(more: str) -> str:
+    """Give the mailboxes of RFC 5321, section 4.1.2; `more` are the characters that RFC 6531 adds."""
+    atom = rf"[A-Za-z0-9!#$%&'*+/=?^_`{{|}}~{more}-]+"
+    quoted = rf'"(?:[ !#-\[\]-~{more}]|\\[ -~])*"'
+    label = rf"[A-Za-z0-9{more}]+(?:-+[A-Za-z0-9{more}]+)*"
+    domain = rf"(?:{label}(?:\.{label})*|\[(?:{_IPV4}|[Ii][Pp][Vv]6:{_IPV6})\])"
+    return rf"(?:{atom}(?:\.{atom})*|{quoted})@{domain}"
+
+
+def _uri(more: str, private: str) -> tuple[str, str]:
+    """Give the absolute and the relative references of RFC 3986; `more` and `private` are what RFC 3987 adds.
+
+    An IPv4 address is a registered name, and empty segments make a path any characters and slashes after its first.
+    """
+    encoded = r"%[0-9A-Fa-f]{2}"
+    plain = rf"A-Za-z0-9._~!$&'()*+,;={more}-"
+    name = rf"(?:[{plain}]|{encoded})*"
+    user = rf"(?:[:{plain}]|{encoded})*"
+    future = r"[Vv][0-9A-Fa-f]+\.[A-Za-z0-9._~!$&'()*+,;=:-]+"
+    authority = rf"(?:{user}@)?(?:\[(?:{_IPV6}|{future})\]|{name})(?::[0-9]*)?"
+    begin = rf"(?:[:@{plain}]|{encoded})"
+    begin_without_colon = rf"(?:[@{plain}]|{encoded})+"
+    path = rf"(?:[:@/{plain}]|{encoded})*"
+    network = rf"//{authority}(?:/{path})?"
+    end = rf"(?:\?(?:[:@/?{private}{plain}]|{encoded})*)?(?:#(?:[:@/?{plain}]|{encoded})*)?"
+    absolute = rf"[A-Za-z][A-Za-z0-9+.-]*:(?:{network}|/?(?:{begin}{path})?){end}"
+    relative = rf"(?:{network}|/(?:{begin}{path})?|{begin_without_colon}(?:/{path})?|){end}"
+    return absolute, relative
+
+
+_ABSOLUTE_URI, _RELATIVE_URI = _uri("", "")
+_UCSCHAR = (
+    r"\u00A0-\uD7FF\uF900-\uFDCF\uFDF0-\uFFEF"
+    + "".join(rf"\U000{plane:X}0000-\U000{plane:X}FFFD" for plane in range(1, 14))
+    + r"\U000E1000-\U000EFFFD"
+)
+_IPRIVATE = r"\uE000-\uF8FF\U000F0000-\U000FFFFD\U00100000-\U0010FFFD"
+_ABSOLUTE_IRI, _RELATIVE_IRI = _uri(_UCSCHAR, _IPRIVATE)
+
+# RFC 6570, section 2, without the operators that it reserves; the apostrophe is of its erratum 6937
+_NAME_CHARACTER = r"(?:[A-Za-z0-9_]|%[0-9A-Fa-f]{2})"
+_VARIABLE = rf"{_NAME_CHARACTER}+(?:\.{_NAME_CHARACTER}+)*(?::[1-9][0-9]{{0,3}}|\*)?"
+_EXPANSION = rf"\{{[+#./;?&]?{_VARIABLE}(?:,{_VARIABLE})*\}}"
+_URI_TEMPLATE = rf"(?:[!#$&-;=?-\[\]_a-z~{_UCSCHAR}{_IPRIVATE}]|%[0-9A-Fa-f]{{2}}|{_EXPANSION})*"
+
+# RFC 6901, section 3
+_JSON_POINTER = r"(?:/(?:[^~/]|~[01])*)*"
+
+#: Pattern of each format, in the syntax of `re`; a dot in none of them means any character.
+FORMATS: dict[str, str] = {
+    "date": _DATE,
+    "time": _TIME,
+    "date-time": rf"{_DATE}[Tt]{_TIME}",
+    "duration": _DURATION,
+    "email": _email(""),
+    "idn-email": _email(r"\u0080-\U0010FFFF"),
+    "hostname": _HOSTNAME,
+    "ipv4": _IPV4,
+    "ipv6": _IPV6,
+    "uri": _ABSOLUTE_URI,
+    "uri-reference": rf"{_ABSOLUTE_URI}|{_RELATIVE_URI}",
+    "uri-template": _URI_TEMPLATE,
+    "iri": _ABSOLUTE_IRI,
+    "iri-reference": rf"{_ABSOLUTE_IRI}|{_RELATIVE_IRI}",
+    "uuid": r"[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}",
+    "json-pointer": _JSON_POINTER,
+    "relative-json-pointer": rf"(?:0|[1-9][0-9]*)(?:#|{_JSON_POINTER})",
+    # of Pydantic: a UUID with this version, and the variant that has versions (RFC 9562, section 4)
+    **{
+        f"uuid{n}": rf"[0-9A-Fa-f]{{8}}-[0-9A-Fa-f]{{4}}-{n}[0-9A-Fa-f]{{3}}-[89ABab][0-9A-Fa-f]{{3}}-[0-9A-Fa-f]{{12}}"
+        for n in (1, 3, 4, 5, 6, 7, 8)
+    },
+}
+
+#: Formats that say what a string is for and nothing about its characters; Pydantic writes them.
+ANNOTATIONS = frozenset("binary password path file-path directory-path".split())
+
+_REFUSED = {
+    "regex": "which texts are patterns isn't a regular question (brackets nest); take it out, and check the result",
+    "idn-hostname": "`idn-hostname` is not enforced yet; take it out, and check the result yourself",
+}
+
+
+def check_format(name: str, pointer: str) -> None:
+    """Check that a format can be enforced; warn of one that isn't known, since it's ignored.
+
+    Raises
+    ------
+    UnsupportedKeywordError
+        If the standard has the format and the engine hasn't.
+    """
+    if name in _REFUSED:
+        raise UnsupportedKeywordError(pointer, _REFUSED[name])
+    if name not in FORMATS and name not in ANNOTATIONS:
+        warnings.warn(
+            f"{pointer}: the format {shorten(name)} is not known, so it's ignored; use `pattern` to enforce it",
+            UserWarning,
+            stacklevel=2,
+        )
+
+
+@lru_cache(maxsize=256)
+def format_case(name: str) -> StringCase:
+    """Give the strings of a format: all of them for one that isn't known, or is only an annotation."""
+    if name not in FORMATS:
+        return StringCase()
+    high = _MAX_HOSTNAME if name == "hostname" else None
+    return StringCase(high=high, pattern=concat(read(FORMATS[name], encode=encode), QUOTE))
