@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 
 import numpy as np
@@ -100,13 +101,10 @@ def assert_reach_is_naive(tables, node, expression):
     assert set(found.exits.tolist()) == exits
     with_more = {child for child in exits if trie.has_children[child]}
     assert set(trie.members(found.exit) if found.exit is not None else ()) == with_more
-    for token in range(tables.num_tokens):
-        if tables.stays(expression, token):
-            assert after(expression, trie_text(trie, token)) is expression
-
-
-def trie_text(trie, token):
-    return next(text for node, text in below(trie, ROOT) if token in trie.tokens[node])
+    staying = tables.staying(expression)
+    if node == ROOT and staying is not None:
+        stays = {t for child, text in below(trie, ROOT) if after(expression, text) is expression for t in trie.tokens[child]}
+        assert {token for token, flag in enumerate(staying) if flag} <= stays
 
 
 @pytest.mark.parametrize("big", [4, 10**9], ids=["big nodes", "no big nodes"])
@@ -190,13 +188,13 @@ def test_may_close_is_whether_a_quote_is_below():
     assert tables.may_close(tables.trie.merge(np.asarray([ab, a])))
 
 
-def test_loops_stay_and_others_do_not():
+def test_tokens_that_stay_in_a_loop_are_known():
     tables = HeadTables(vocabulary(["abc", "ab1"]))
     loop = star(WIDE[0])
+    assert tables.staying(loop) is None  # nobody asked what it reaches
     tables.reach(ROOT, loop)
-    flags = [tables.stays(loop, token) for token in (ord("a"), 257, 258, ord("1"), EOS)]
-    assert flags == [True, True, False, False, False]
-    assert not tables.stays(star(LETTERS[0]), ord("a"))
+    staying = tables.staying(loop)
+    assert [staying[token] for token in (ord("a"), 257, 258, ord("1"), EOS)] == [1, 1, 0, 0, 0]
 
 
 def test_reach_is_kept():
@@ -225,8 +223,6 @@ def test_searches_take_the_short_way_and_reach_the_same(monkeypatch):
 
 @pytest.mark.parametrize("pattern", ["[a-z]*", "[a-zA-Z ]{3,9}", r"\w+(, \w+)*"])
 def test_reach_of_a_wide_class_in_llama3(pattern, llama3_vocabulary):
-    import re
-
     tables = HeadTables(llama3_vocabulary)
     found = tables.reach(ROOT, read(pattern))
     completion = {"[a-z]*": ("", ""), "[a-zA-Z ]{3,9}": ("", "aaa"), r"\w+(, \w+)*": ("", " a")}[pattern]

@@ -1,9 +1,9 @@
 r"""Formats: what the keyword `format` asserts about strings, each a pattern of characters from its standard.
 
 A pattern is read when its format is first used in a process. None has an assertion such as a lookahead in it, so its
-expression has no intersection, and that strings exist is known without a search. What checkers disagree on is left
-out, so that what is written passes any of them: leap seconds and the year 0000, which RFC 3339 has, and the dot at the
-end of a host name. The punycode of a label that begins with "xn--" isn't looked into.
+expression has no intersection, and that strings exist is known without a search. Leap seconds and the year 0000, which
+RFC 3339 has, are left out, since common checkers refuse them; so is the dot at the end of a host name. The punycode of
+a label that begins with "xn--" isn't looked into.
 """
 
 from __future__ import annotations
