@@ -21,7 +21,7 @@ import outlines
 from examples import smollm2
 
 
-class Character(BaseModel, extra="forbid"):
+class Character(BaseModel):
     """What each answer is. It's bounded in all parts, so that every answer comes to its end."""
 
     name: Annotated[str, Field(min_length=2, max_length=24)]

@@ -31,7 +31,7 @@ from outlines.reach import HeadTables
 from outlines.rows import unpack
 from outlines.trie import ROOT
 
-PIECES = ["a", "b", "ab", "aaa", "1", "12", "é", " ", '"', '",', "\\n", "\\u0061", "x", "🙂", "\\ud83d\\ude00", "yy"]
+PIECES = [" ", *'a b ab aaa 1 12 é " ", \\n \\u0061 x 🙂 \\ud83d\\ude00 yy'.split()]
 EOS = 256
 
 
@@ -64,7 +64,9 @@ SEARCHES = st.sampled_from(["a", "1b|é$", "x.x", "^a", "yy", "[0-9]{2}", ""]).m
     lambda pattern: concat(search(pattern, dialect="ecma", encode=encode), QUOTE)
 )
 EXPRESSIONS = st.recursive(
-    st.sampled_from([*LETTERS, *WIDE, STRING_REST, literal(b"ab1"), literal("é🙂".encode())]), larger, max_leaves=5
+    st.sampled_from([*LETTERS, *WIDE, STRING_REST, literal(b"ab1"), literal("é🙂".encode())]),
+    larger,
+    max_leaves=5,
 )
 
 
@@ -103,7 +105,8 @@ def assert_reach_is_naive(tables, node, expression):
     assert set(trie.members(found.exit) if found.exit is not None else ()) == with_more
     staying = tables.staying(expression)
     if node == ROOT and staying is not None:
-        stays = {t for child, text in below(trie, ROOT) if after(expression, text) is expression for t in trie.tokens[child]}
+        stays = [n for n, text in below(trie, ROOT) if after(expression, text) is expression]
+        stays = {token for node in stays for token in trie.tokens[node]}
         assert {token for token, flag in enumerate(staying) if flag} <= stays
 
 
@@ -127,7 +130,9 @@ TEXT_PATTERNS = ["(?s:.*)", "[a-z]*", "(ab)*é?", "[^a]*", "a{0,3}.*", "[a-z]{2}
 
 
 @pytest.mark.parametrize("big", [4, 10**9], ids=["big nodes", "no big nodes"])
-@given(VOCABULARIES, st.sampled_from(TEXT_PATTERNS), st.integers(0, 4), st.none() | st.integers(0, 4), st.data())
+@given(
+    VOCABULARIES, st.sampled_from(TEXT_PATTERNS), st.integers(0, 4), st.none() | st.integers(0, 4), st.data()
+)
 @settings(max_examples=60)
 def test_reach_of_texts_counts_characters(big, vocabulary, pattern, low, more, data):
     with pytest.MonkeyPatch.context() as patch:
@@ -141,7 +146,9 @@ def test_reach_of_texts_counts_characters(big, vocabulary, pattern, low, more, d
     state = after(start, prefix)
     if state is EMPTY:
         return
-    assert_text_reach_is_naive(tables, ROOT, state, TextBounds(start, low, None if more is None else low + more), low, more)
+    assert_text_reach_is_naive(
+        tables, ROOT, state, TextBounds(start, low, None if more is None else low + more), low, more
+    )
 
 
 def assert_text_reach_is_naive(tables, node, state, bounds, low, more):
@@ -173,6 +180,15 @@ def assert_text_reach_is_naive(tables, node, state, bounds, low, more):
     with_more = {child for child in exits if trie.has_children[child]}
     assert set(trie.members(found.exit) if found.exit is not None else ()) == with_more
     assert tokens_of(*found.inside(low, high, bounds)) == inside
+
+
+@pytest.mark.parametrize(("low", "more"), [(0, None), (4, 1), (0, 3)])
+def test_characters_before_a_big_node_are_counted(monkeypatch, low, more):
+    monkeypatch.setattr(trie_module, "BIG_NODE", 2)
+    tables = HeadTables(vocabulary(['ab1"', "ab12", "ab123", 'ab12",', "ab3", "abc", 'ab"']))
+    start = TextState(concat(read("[a-z]{2}[0-9]*", encode=encode), QUOTE), STRING_REST, STRING_REST, {})
+    bounds = TextBounds(start, low, None if more is None else low + more)
+    assert_text_reach_is_naive(tables, ROOT, start, bounds, low, more)
 
 
 def test_may_close_is_whether_a_quote_is_below():
@@ -232,9 +248,13 @@ def test_reach_of_a_wide_class_in_llama3(pattern, llama3_vocabulary):
             text = data.decode() if data else None
         except UnicodeDecodeError:
             continue  # a part of a character is not for `re` to judge
-        if text and any(re.fullmatch(pattern, (text + end)[: max(9, len(text))]) for end in (*completion, "a")):
+        if text and any(
+            re.fullmatch(pattern, (text + end)[: max(9, len(text))]) for end in (*completion, "a")
+        ):
             expected.add(token)
-    ours = {token for token in tokens_of(found.bases, found.tokens) if is_text(llama3_vocabulary.tokens[token])}
+    ours = {
+        token for token in tokens_of(found.bases, found.tokens) if is_text(llama3_vocabulary.tokens[token])
+    }
     assert ours == expected
 
 

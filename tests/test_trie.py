@@ -10,9 +10,7 @@ from hypothesis import strategies as st
 from outlines import trie as trie_module
 from outlines.trie import ROOT, Trie
 
-TOKENS = st.lists(
-    st.none() | st.lists(st.sampled_from(b"ab\x00\xff"), max_size=5).map(bytes), max_size=40
-)
+TOKENS = st.lists(st.none() | st.lists(st.sampled_from(b"ab\x00\xff"), max_size=5).map(bytes), max_size=40)
 
 
 class Node:

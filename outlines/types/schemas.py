@@ -42,6 +42,9 @@ class JsonSchema(_TextTerm):
     ----------
     schema : str
         Text of the schema.
+    is_closed : bool
+        Whether objects have their declared members alone where the schema says nothing of others: so for what a
+        class describes, as its schema doesn't say that the class ignores them. `extra="allow"` says otherwise.
 
     Raises
     ------
@@ -58,6 +61,7 @@ class JsonSchema(_TextTerm):
     def __init__(self, schema: Any, whitespace_pattern: str | None = None, ensure_ascii: bool = True):
         self.schema = _schema_text(schema, ensure_ascii)
         self.whitespace_pattern = whitespace_pattern
+        self.is_closed = _is_schema_class(schema)
         _check_schema_text(self.schema)
 
     def __eq__(self, other: object) -> bool:

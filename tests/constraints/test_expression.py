@@ -94,7 +94,9 @@ def build(tree):
         return EVERYTHING
     if kind == "repeat":
         return repeat(build(parts[0]), *parts[1:])
-    operation = {"union": union, "intersection": intersection, "complement": complement, "concat": concat}[kind]
+    operation = {"union": union, "intersection": intersection, "complement": complement, "concat": concat}[
+        kind
+    ]
     return operation(*map(build, parts))
 
 
@@ -185,6 +187,13 @@ def test_derivatives_that_are_empty_are_empty_itself(tree):
         assert following is EMPTY or shortest(following) is not None
 
 
+def test_derivative_whose_parts_exclude_each_other_is_empty_itself():
+    rests = [concat(star(literal(b"b")), literal(end)) for end in (b"c", b"d")]
+    assert intersection(*rests) is not EMPTY
+    assert concat(literal(b"a"), intersection(*rests)).step(ord("a")) is EMPTY
+    assert intersection(*rests).transitions()[1] == (EMPTY,)
+
+
 @given(TREES, TREES)
 def test_laws_that_building_keeps(p, q):
     p, q = build(p), build(q)
@@ -231,7 +240,10 @@ def test_languages_that_differ_are_not_equal():
 REPETITIONS = {
     "(x*)* is x*": (("repeat", ("repeat", ("class", b"a"), 0, None), 0, None), star(literal(b"a"))),
     "(x+)+ is x+": (("repeat", ("repeat", ("class", b"a"), 1, None), 1, None), repeat(literal(b"a"), 1)),
-    "(x+){2,} is x{2,}": (("repeat", ("repeat", ("class", b"a"), 1, None), 2, None), repeat(literal(b"a"), 2)),
+    "(x+){2,} is x{2,}": (
+        ("repeat", ("repeat", ("class", b"a"), 1, None), 2, None),
+        repeat(literal(b"a"), 2),
+    ),
     "(x*){2,} is x*": (("repeat", ("repeat", ("class", b"a"), 0, None), 2, None), star(literal(b"a"))),
     "(x{2,}){2,}": (("repeat", ("repeat", ("class", b"a"), 2, None), 2, None), None),
     "(x{2,})*": (("repeat", ("repeat", ("class", b"a"), 2, None), 0, None), None),

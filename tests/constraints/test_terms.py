@@ -226,7 +226,9 @@ def test_list_of_objects_is_written_as_python_writes_lists():
 # ---- Errors ------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("term", [CFG('start: "a"'), "x" + cfg('start: "a"'), either("x", cfg('start: "a"')), dict])
+@pytest.mark.parametrize(
+    "term", [CFG('start: "a"'), "x" + cfg('start: "a"'), either("x", cfg('start: "a"')), dict]
+)
 def test_grammars_are_refused_as_not_yet_supported(term):
     with pytest.raises(ConstraintError, match=r"context-free grammars .* not supported yet"):
         Constraint(term, VOCABULARY)

@@ -11,13 +11,13 @@ import json
 import re
 from collections.abc import Callable, Iterable
 from fractions import Fraction
-from functools import lru_cache
 from typing import Any
 from urllib.parse import unquote
 
-from outlines.constraints.expression import concat, matches
-from outlines.constraints.json_schema.formats import check_format, format_case
-from outlines.constraints.json_schema.text import QUOTE, dump, encode
+from outlines.constraints.expression import matches
+from outlines.constraints.json_schema.formats import format_case
+from outlines.constraints.json_schema.keywords import TYPES, check_keywords, escape_pointer, read_pattern
+from outlines.constraints.json_schema.text import dump
 from outlines.constraints.json_schema.value_sets import (
     ANYTHING,
     ArrayCase,
@@ -31,55 +31,26 @@ from outlines.constraints.json_schema.value_sets import (
     is_empty_scalar,
     json_type,
     meet,
-    string_case,
 )
-from outlines.constraints.regex import search
-from outlines.exceptions import LimitError, PatternError, SchemaError, UnsupportedKeywordError, shorten
+from outlines.exceptions import LimitError, SchemaError, UnsupportedKeywordError, shorten
 
 __all__ = ["Document"]
-
-TYPES = ("null", "boolean", "number", "string", "array", "object")
 
 #: Cases of one value set; a union of products past it is an error and not a long wait.
 MAX_CASES = 4096
 
-_ANNOTATIONS = frozenset(
-    "$schema $comment title description default examples example deprecated readOnly writeOnly contentMediaType "
-    "contentEncoding contentSchema $defs definitions $vocabulary".split()
-)
 
 #: Schemas that are the same value, nested by $ref, allOf, anyOf or oneOf; deeper is an error and no overflow.
 MAX_IN_PLACE_DEPTH = 200
 
+#: An index into a list, in a JSON pointer (RFC 6901, section 4).
+_INDEX = re.compile("0|[1-9][0-9]*")
+
+#: Keywords by which several schemas describe one value: none of them alone knows all of its members.
+_IN_PLACE = frozenset(("$ref", "allOf", "anyOf", "oneOf"))
+
 #: Up to draft 7, whatever stands beside $ref is ignored.
 _REFERENCE_ALONE = re.compile(r"json-schema\.org/draft-0[3-7]/")
-
-#: Keywords that assert something the engine doesn't enforce yet, with the values for which they assert nothing.
-_NOT_YET: dict[str, tuple[Any, ...]] = {
-    "not": (False,),
-    "if": (),
-    "then": (),
-    "else": (),
-    "patternProperties": ({},),
-    "propertyNames": (True, {}),
-    "minProperties": (0,),
-    "maxProperties": (),
-    "dependentRequired": ({},),
-    "dependentSchemas": ({},),
-    "dependencies": ({},),
-    "unevaluatedProperties": (True, {}),
-    "unevaluatedItems": (True, {}),
-    "contains": (),
-    "minContains": (),
-    "maxContains": (),
-    "uniqueItems": (False,),
-    "multipleOf": (),
-    "$dynamicRef": (),
-    "$recursiveRef": (),
-}
-
-#: Keywords that mean something only beside another one, without which they are inert.
-_ONLY_BESIDE = {"then": "if", "else": "if", "minContains": "contains", "maxContains": "contains"}
 
 
 class Document:
@@ -89,6 +60,8 @@ class Document:
     ----------
     schema
         The parsed schema; read, never changed, and kept.
+    is_closed
+        Whether objects have the members that `properties` declares and no others, where nothing is said of others.
 
     Raises
     ------
@@ -98,8 +71,9 @@ class Document:
         If a place that can be reached has a keyword that isn't enforced yet.
     """
 
-    def __init__(self, schema: Any):
+    def __init__(self, schema: Any, is_closed: bool = False):
         self.root = schema
+        self._is_closed = is_closed
         dialect = schema.get("$schema") if isinstance(schema, dict) else None
         self._reference_alone = isinstance(dialect, str) and bool(_REFERENCE_ALONE.search(dialect))
         self._pointers: list[str] = []
@@ -154,12 +128,7 @@ class Document:
             if self._reference_alone and "$ref" in schema:
                 schema = {"$ref": schema["$ref"]}
                 self._schemas[number] = schema
-            for keyword, value in schema.items():
-                check = _CHECKS.get(keyword)
-                if check is not None:
-                    waiting.extend(check(value, f"{pointer}/{keyword}"))
-                elif keyword in _NOT_YET:
-                    self._refuse(schema, keyword, pointer)
+            waiting.extend(check_keywords(schema, pointer))
             reference = schema.get("$ref")
             if reference is not None:
                 target, target_pointer = self._resolve(reference, f"{pointer}/$ref")
@@ -173,17 +142,6 @@ class Document:
         for number in exclusive:  # whether its branches are disjoint is known before the first mask
             self._cases(number, ())
 
-    def _refuse(self, schema: dict[str, Any], keyword: str, pointer: str) -> None:
-        value = schema[keyword]
-        if any(value is inert or (value == inert and type(value) is type(inert)) for inert in _NOT_YET[keyword]):
-            return
-        beside = _ONLY_BESIDE.get(keyword)
-        if beside is not None and beside not in schema:
-            return
-        raise UnsupportedKeywordError(
-            f"{pointer}/{keyword}", f"`{keyword}` is not enforced yet; take it out, and check the result yourself"
-        )
-
     def _resolve(self, reference: Any, pointer: str) -> tuple[Any, str]:
         """Find what a reference within the document stands for."""
         if not isinstance(reference, str):
@@ -195,7 +153,7 @@ class Document:
         schema = self.root
         for part in unquote(reference[2:]).split("/") if len(reference) > 1 else ():
             part = part.replace("~1", "/").replace("~0", "~")
-            if isinstance(schema, list) and part.isdigit() and int(part) < len(schema):
+            if isinstance(schema, list) and _INDEX.fullmatch(part) and int(part) < len(schema):
                 schema = schema[int(part)]
             elif isinstance(schema, dict) and part in schema:
                 schema = schema[part]
@@ -218,7 +176,9 @@ class Document:
         found = self._value_sets.get(formula)
         if found is None:
             sets = [self._cases(place, ()) for place in sorted(formula)]
-            found = sets[0] if len(sets) == 1 else tuple(self._meet_all(sets, formula)) if sets else _EVERYTHING
+            found = (
+                sets[0] if len(sets) == 1 else tuple(self._meet_all(sets, formula)) if sets else _EVERYTHING
+            )
             self._value_sets[formula] = found
         return found
 
@@ -230,12 +190,15 @@ class Document:
                 result = cases
                 continue
             if len(result) * len(cases) > 1000 * MAX_CASES:
-                raise LimitError("MAX_CASES", f"{self.pointer(formula)}: the alternatives multiply beyond reason")
+                raise LimitError(
+                    "MAX_CASES", f"{self.pointer(formula)}: the alternatives multiply beyond reason"
+                )
             met = (self._meet_pair(left, right) for left in result for right in cases)
             result = [case for case in met if case is not None]
             if len(result) > MAX_CASES:
                 raise LimitError(
-                    "MAX_CASES", f"{self.pointer(formula)}: the alternatives multiply to more than {MAX_CASES} cases"
+                    "MAX_CASES",
+                    f"{self.pointer(formula)}: the alternatives multiply to more than {MAX_CASES} cases",
                 )
         return list(_EVERYTHING) if result is None else result
 
@@ -258,7 +221,9 @@ class Document:
         if isinstance(schema, bool):
             return _EVERYTHING if schema else ()
         if place in chain:
-            raise SchemaError(self._pointers[place], "refers to itself in place, so it says nothing; break the circle")
+            raise SchemaError(
+                self._pointers[place], "refers to itself in place, so it says nothing; break the circle"
+            )
         chain = (*chain, place)
         pointer = self._pointers[place]
         if len(chain) > MAX_IN_PLACE_DEPTH:
@@ -283,7 +248,8 @@ class Document:
         """oneOf is anyOf where no two branches share a value; else it takes a complement, which isn't there yet."""
         for j, right in enumerate(branches):
             for i in range(j):
-                shared = self._meet_all([self._cases(branches[i], chain), self._cases(right, chain)], frozenset((right,)))
+                both = [self._cases(branches[i], chain), self._cases(right, chain)]
+                shared = self._meet_all(both, frozenset((right,)))
                 if any(self._is_inhabited_case(case, chain) for case in shared):
                     raise UnsupportedKeywordError(
                         self._pointers[right].rpartition("/")[0],
@@ -348,7 +314,8 @@ class Document:
             name: self._formula(part, f"{pointer}/properties/{escape_pointer(name)}")
             for name, part in schema.get("properties", {}).items()
         }
-        rest = self._formula(schema.get("additionalProperties", True), f"{pointer}/additionalProperties")
+        is_open = not (self._is_closed and "properties" in schema and _IN_PLACE.isdisjoint(schema))
+        rest = self._formula(schema.get("additionalProperties", is_open), f"{pointer}/additionalProperties")
         required = schema.get("required", ())
         if not isinstance(required, list):  # draft 3 wrote a boolean at the property
             required = ()
@@ -463,11 +430,6 @@ def exact(value: Any) -> Fraction:
     return Fraction(value) if isinstance(value, int) else Fraction(repr(value))
 
 
-def escape_pointer(name: str) -> str:
-    """Give a name as a part of a JSON pointer (RFC 6901)."""
-    return name.replace("~", "~0").replace("/", "~1")
-
-
 def _identity(value: Any) -> Any:
     """Give a key that is equal for equal JSON values: 1 and 1.0 are, 1 and true are not."""
     if isinstance(value, bool) or value is None or isinstance(value, str):
@@ -502,128 +464,5 @@ def _string_case(schema: dict[str, Any], pointer: str) -> StringCase:
     high = None if schema.get("maxLength") is None else int(schema["maxLength"])
     case = StringCase(low, high)
     if "pattern" in schema:
-        case = case.meet(_read_pattern(schema["pattern"], f"{pointer}/pattern"))
+        case = case.meet(read_pattern(schema["pattern"], f"{pointer}/pattern"))
     return case.meet(format_case(schema["format"])) if "format" in schema else case
-
-
-@lru_cache(maxsize=512)
-def _pattern_case(pattern: str) -> StringCase:
-    return string_case(concat(search(pattern, dialect="ecma", encode=encode), QUOTE))
-
-
-def _read_pattern(pattern: str, pointer: str) -> StringCase:
-    try:
-        return _pattern_case(pattern)
-    except PatternError as error:
-        raise SchemaError(pointer, str(error)) from error
-
-
-# Checks: each raises for a wrong value, and gives the schemas within it with their places
-
-_Found = Iterable[tuple[Any, str]]
-
-
-def _expected(pointer: str, what: str, value: Any) -> SchemaError:
-    return SchemaError(pointer, f"expected {what}, got {shorten(value)}")
-
-
-def _check_type(value: Any, pointer: str) -> _Found:
-    for name in value if isinstance(value, list) else [value]:
-        if name not in TYPES and name != "integer":
-            raise _expected(pointer, "one of " + ", ".join((*TYPES, "integer")), name)
-    return ()
-
-
-def _check_count(value: Any, pointer: str) -> _Found:
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or value < 0 or value != int(value):
-        raise _expected(pointer, "a number of at least 0 without fraction", value)
-    return ()
-
-
-def _check_number(value: Any, pointer: str) -> _Found:
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise _expected(pointer, "a number", value)
-    return ()
-
-
-def _check_exclusive(value: Any, pointer: str) -> _Found:
-    return () if isinstance(value, bool) else _check_number(value, pointer)
-
-
-def _check_pattern(value: Any, pointer: str) -> _Found:
-    if not isinstance(value, str):
-        raise _expected(pointer, "a pattern as a string", value)
-    _read_pattern(value, pointer)
-    return ()
-
-
-def _check_format(value: Any, pointer: str) -> _Found:
-    if not isinstance(value, str):
-        raise _expected(pointer, "the name of a format", value)
-    check_format(value, pointer)
-    return ()
-
-
-def _check_enum(value: Any, pointer: str) -> _Found:
-    if not isinstance(value, list):
-        raise _expected(pointer, "a list of values", value)
-    return ()
-
-
-def _check_required(value: Any, pointer: str) -> _Found:
-    if isinstance(value, bool):  # draft 3
-        return ()
-    if not isinstance(value, list) or not all(isinstance(name, str) for name in value):
-        raise _expected(pointer, "a list of names", value)
-    return ()
-
-
-def _check_properties(value: Any, pointer: str) -> _Found:
-    if not isinstance(value, dict):
-        raise _expected(pointer, "an object of schemas", value)
-    return [(part, f"{pointer}/{escape_pointer(name)}") for name, part in value.items()]
-
-
-def _check_schema(value: Any, pointer: str) -> _Found:
-    return ((value, pointer),)
-
-
-def _check_items(value: Any, pointer: str) -> _Found:
-    return _check_schemas(value, pointer) if isinstance(value, list) else ((value, pointer),)
-
-
-def _check_schemas(value: Any, pointer: str) -> _Found:
-    if not isinstance(value, list):
-        raise _expected(pointer, "a list of schemas", value)
-    return [(part, f"{pointer}/{i}") for i, part in enumerate(value)]
-
-
-def _check_branches(value: Any, pointer: str) -> _Found:
-    if not value:
-        raise _expected(pointer, "a list of one schema or more", value)
-    return _check_schemas(value, pointer)
-
-
-_CHECKS: dict[str, Callable[[Any, str], _Found]] = {
-    "type": _check_type,
-    "enum": _check_enum,
-    "properties": _check_properties,
-    "required": _check_required,
-    "additionalProperties": _check_schema,
-    "items": _check_items,
-    "prefixItems": _check_schemas,
-    "additionalItems": _check_schema,
-    "minItems": _check_count,
-    "maxItems": _check_count,
-    "minLength": _check_count,
-    "maxLength": _check_count,
-    "pattern": _check_pattern,
-    "format": _check_format,
-    "minimum": _check_number,
-    "maximum": _check_number,
-    "exclusiveMinimum": _check_exclusive,
-    "exclusiveMaximum": _check_exclusive,
-    "anyOf": _check_branches,
-    "allOf": _check_branches,
-    "oneOf": _check_branches,
-}

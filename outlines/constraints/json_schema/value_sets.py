@@ -91,8 +91,13 @@ class StringCase:
         )
 
     def bounds(self) -> TextBounds:
-        """Give what lengths may follow where."""
-        return TextBounds(text_state(self.pattern), self.low, self.high)
+        """Give what lengths may follow where; what was found is kept for the same strings in other schemas."""
+        return _bounds(self)
+
+
+@lru_cache(maxsize=256)
+def _bounds(case: StringCase) -> TextBounds:
+    return TextBounds(text_state(case.pattern), case.low, case.high)
 
 
 @lru_cache(maxsize=512)
@@ -218,6 +223,7 @@ def _least(left: int | None, right: int | None) -> int | None:
     return right if left is None else left if right is None else min(left, right)
 
 
+@lru_cache(maxsize=1024)
 def is_empty_scalar(case: NumberCase | StringCase) -> bool:
     """Tell whether no number is within the bounds, or no string fits patterns and lengths."""
     if isinstance(case, NumberCase):

@@ -21,7 +21,6 @@ from outlines.constraints.items import (
     NameTable,
     Symbol,
     Symbols,
-    TextBounds,
     Union,
     text,
     words,
@@ -60,7 +59,7 @@ _OPEN_ARRAY = Literal(b"[")
 _CLOSE_ARRAY = Literal(b"]")
 
 
-def schema_symbols(schema: Any, whitespace_pattern: str | None = None) -> Symbols:
+def schema_symbols(schema: Any, whitespace_pattern: str | None = None, is_closed: bool = False) -> Symbols:
     """Give the symbols whose text is a JSON value that a schema allows.
 
     Parameters
@@ -69,6 +68,8 @@ def schema_symbols(schema: Any, whitespace_pattern: str | None = None) -> Symbol
         The parsed schema, a dict or bool. It's kept, and must not be changed.
     whitespace_pattern
         Python pattern of the white space between the parts of the text; None is at most one space.
+    is_closed
+        Whether objects have only the members that `properties` declares, where the schema says nothing of others.
 
     Raises
     ------
@@ -79,7 +80,7 @@ def schema_symbols(schema: Any, whitespace_pattern: str | None = None) -> Symbol
     PatternError
         If the white space can't be read.
     """
-    document = Document(schema)
+    document = Document(schema, is_closed)
     if not document.is_inhabited(document.start):
         raise EmptyLanguageError("the schema: no value satisfies it; look for bounds or types that exclude each other")
     space = _whitespace(DEFAULT_WHITESPACE if whitespace_pattern is None else whitespace_pattern)
@@ -98,7 +99,6 @@ class Writer:
         self.document = document
         self.space = space
         self._values: dict[Formula, Value] = {}
-        self._bounds: dict[StringCase, TextBounds] = {}
 
     def value(self, formula: Formula) -> Value:
         found = self._values.get(formula)
@@ -122,10 +122,7 @@ class Writer:
     def string_symbols(self, case: StringCase) -> Symbols:
         if case.low == 0 and case.high is None:
             return _QUOTE, *self._split_count(case.pattern)
-        bounds = self._bounds.get(case)
-        if bounds is None:
-            bounds = self._bounds[case] = case.bounds()
-        return _QUOTE, text(text_state(case.pattern), case.low, case.high, bounds)
+        return _QUOTE, text(text_state(case.pattern), case.low, case.high, case.bounds())
 
     def _split_count(self, pattern: Expression) -> Symbols:
         """Part a counted run of one character before the closing quote from what comes first, to count it as a length.

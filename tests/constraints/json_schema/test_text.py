@@ -22,8 +22,10 @@ from outlines.constraints.json_schema.text import (
 )
 
 # Edges of UTF-8, of escapes and of surrogates
-EDGES = [0, 8, 9, 0x0A, 0x0C, 0x0D, 0x1F, 0x20, 0x22, 0x2F, 0x41, 0x5C, 0x61, 0x7E, 0x7F, 0x80, 0x7FF, 0x800, 0xD7FF]
-EDGES += [0xE000, 0xFFFF, 0x10000, 0x103FF, 0x10400, 0x1F600, 0x1FFFF, 0x20000, 0xFFFFF, 0x100000, 0x10FC00, 0x10FFFF]
+EDGES = [
+    0, 8, 9, 0x0A, 0x0C, 0x0D, 0x1F, 0x20, 0x22, 0x2F, 0x41, 0x5C, 0x61, 0x7E, 0x7F, 0x80, 0x7FF, 0x800, 0xD7FF,
+    0xE000, 0xFFFF, 0x10000, 0x103FF, 0x10400, 0x1F600, 0x1FFFF, 0x20000, 0xFFFFF, 0x100000, 0x10FC00, 0x10FFFF,
+]  # fmt: skip
 CODE_POINTS = st.sampled_from(EDGES) | st.integers(0, 0x10FFFF).filter(lambda c: not 0xD800 <= c <= 0xDFFF)
 
 
@@ -40,7 +42,9 @@ def spellings(code_point):
     return [text.encode() for text in confirmed]
 
 
-@given(st.lists(st.tuples(CODE_POINTS, CODE_POINTS), min_size=1, max_size=3), st.lists(CODE_POINTS, max_size=4))
+@given(
+    st.lists(st.tuples(CODE_POINTS, CODE_POINTS), min_size=1, max_size=3), st.lists(CODE_POINTS, max_size=4)
+)
 def test_a_set_of_characters_is_written_in_all_ways(pairs, others):
     ranges = characters.normalise((min(pair), max(pair)) for pair in pairs)
     expression = encode(ranges)
@@ -82,7 +86,10 @@ def test_strings_of_json_are_texts(text, is_ascii):
     assert not matches(STRING_REST, spelt[1:-1])
 
 
-@given(st.binary(max_size=6) | st.lists(st.sampled_from([b"\\", b"u", b"d83d", b"de00", b"a", b'"', b"\xc3"])).map(b"".join))
+@given(
+    st.binary(max_size=6)
+    | st.lists(st.sampled_from([b"\\", b"u", b"d83d", b"de00", b"a", b'"', b"\xc3"])).map(b"".join)
+)
 def test_bytes_are_a_string_as_json_reads_them(data):
     try:
         value = json.loads(b'"' + data + b'"')
@@ -92,7 +99,9 @@ def test_bytes_are_a_string_as_json_reads_them(data):
     assert matches(STRING_REST, data + b'"') == isinstance(value, str)
 
 
-@given(st.text(), st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False))
+@given(
+    st.text(), st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False)
+)
 def test_named_values_are_written_as_they_are_read(text, value):
     for named in (text, value):
         assert json.loads(dump(named)) == named

@@ -85,9 +85,7 @@ def test_meet_of_strings_is_what_both_have(left, right):
     ],
 )
 def test_string_without_fitting_length_is_empty(low, high, pattern, is_empty):
-    fits = any(
-        re.fullmatch(pattern, "a" * n) for n in range(low, (13 if high is None else high) + 1)
-    )
+    fits = any(re.fullmatch(pattern, "a" * n) for n in range(low, (13 if high is None else high) + 1))
     assert is_empty == (not fits)
     assert is_empty_scalar(StringCase(low, high, rest(pattern))) == is_empty
 

@@ -1,0 +1,212 @@
+"""The keywords of JSON Schema: what value each may have, where schemas stand within it, which aren't enforced yet."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import lru_cache
+from typing import Any
+
+from outlines.constraints.expression import concat
+from outlines.constraints.json_schema.formats import check_format
+from outlines.constraints.json_schema.text import QUOTE, encode
+from outlines.constraints.json_schema.value_sets import StringCase, string_case
+from outlines.constraints.regex import search
+from outlines.exceptions import PatternError, SchemaError, UnsupportedKeywordError, shorten
+
+__all__ = ["NOT_YET", "TYPES", "Place", "check_keywords", "escape_pointer", "read_pattern"]
+
+TYPES = ("null", "boolean", "number", "string", "array", "object")
+
+#: A schema within a document, and the JSON pointer to it.
+Place = tuple[Any, str]
+
+#: Keywords that assert something the engine doesn't enforce yet, with the values for which they assert nothing.
+NOT_YET: dict[str, tuple[Any, ...]] = {
+    "not": (False,),
+    "if": (),
+    "then": (),
+    "else": (),
+    "patternProperties": ({},),
+    "propertyNames": (True, {}),
+    "minProperties": (0,),
+    "maxProperties": (),
+    "dependentRequired": ({},),
+    "dependentSchemas": ({},),
+    "dependencies": ({},),
+    "unevaluatedProperties": (True, {}),
+    "unevaluatedItems": (True, {}),
+    "contains": (),
+    "minContains": (),
+    "maxContains": (),
+    "uniqueItems": (False,),
+    "multipleOf": (),
+    "$dynamicRef": (),
+    "$recursiveRef": (),
+}
+
+#: Keywords that mean something only beside another one, without which they are inert.
+_ONLY_BESIDE = {"then": "if", "else": "if", "minContains": "contains", "maxContains": "contains"}
+
+
+def check_keywords(schema: dict[str, Any], pointer: str) -> list[Place]:
+    """Check the keywords of one schema, and give the schemas that stand within them.
+
+    Raises
+    ------
+    SchemaError
+        If a keyword has a value that it can't have.
+    UnsupportedKeywordError
+        If a keyword isn't enforced yet and would assert something.
+    """
+    within: list[Place] = []
+    for keyword, value in schema.items():
+        schemas = _SCHEMAS.get(keyword)
+        if schemas is not None:
+            within += schemas(value, f"{pointer}/{keyword}")
+            continue
+        check = _VALUES.get(keyword)
+        if check is not None:
+            check(value, pointer, keyword)
+        elif keyword in NOT_YET:
+            _refuse(schema, keyword, pointer)
+    return within
+
+
+def _refuse(schema: dict[str, Any], keyword: str, pointer: str) -> None:
+    value = schema[keyword]
+    if any(value is inert or (value == inert and type(value) is type(inert)) for inert in NOT_YET[keyword]):
+        return
+    beside = _ONLY_BESIDE.get(keyword)
+    if beside is not None and beside not in schema:
+        return
+    raise UnsupportedKeywordError(
+        f"{pointer}/{keyword}", f"`{keyword}` is not enforced yet; take it out, and check the result yourself"
+    )
+
+
+def escape_pointer(name: str) -> str:
+    """Give a name as a part of a JSON pointer (RFC 6901)."""
+    return name.replace("~", "~0").replace("/", "~1")
+
+
+@lru_cache(maxsize=512)
+def _pattern_case(pattern: str) -> StringCase:
+    return string_case(concat(search(pattern, dialect="ecma", encode=encode), QUOTE))
+
+
+def read_pattern(pattern: str, pointer: str) -> StringCase:
+    """Give the strings in which a pattern is found; an error names the place of the pattern."""
+    try:
+        return _pattern_case(pattern)
+    except PatternError as error:
+        raise SchemaError(pointer, str(error)) from error
+
+
+# Keywords that hold no schema: each check raises for a wrong value
+
+
+def _expected(pointer: str, what: str, value: Any) -> SchemaError:
+    return SchemaError(pointer, f"expected {what}, got {shorten(value)}")
+
+
+def _check_type(value: Any, pointer: str, keyword: str) -> None:
+    for name in value if isinstance(value, list) else [value]:
+        if name not in TYPES and name != "integer":
+            raise _expected(f"{pointer}/{keyword}", "one of " + ", ".join((*TYPES, "integer")), name)
+
+
+def _check_count(value: Any, pointer: str, keyword: str) -> None:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or value < 0 or value != int(value):
+        raise _expected(f"{pointer}/{keyword}", "a number of at least 0 without fraction", value)
+
+
+def _check_number(value: Any, pointer: str, keyword: str) -> None:
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise _expected(f"{pointer}/{keyword}", "a number", value)
+
+
+def _check_exclusive(value: Any, pointer: str, keyword: str) -> None:
+    if not isinstance(value, bool):
+        _check_number(value, pointer, keyword)
+
+
+def _check_pattern(value: Any, pointer: str, keyword: str) -> None:
+    if not isinstance(value, str):
+        raise _expected(f"{pointer}/{keyword}", "a pattern as a string", value)
+    read_pattern(value, f"{pointer}/{keyword}")
+
+
+def _check_format(value: Any, pointer: str, keyword: str) -> None:
+    if not isinstance(value, str):
+        raise _expected(f"{pointer}/{keyword}", "the name of a format", value)
+    check_format(value, f"{pointer}/{keyword}")
+
+
+def _check_enum(value: Any, pointer: str, keyword: str) -> None:
+    if not isinstance(value, list):
+        raise _expected(f"{pointer}/{keyword}", "a list of values", value)
+
+
+def _check_required(value: Any, pointer: str, keyword: str) -> None:
+    if isinstance(value, bool):  # draft 3
+        return
+    if not isinstance(value, list) or not all(isinstance(name, str) for name in value):
+        raise _expected(f"{pointer}/{keyword}", "a list of names", value)
+
+
+_VALUES: dict[str, Callable[[Any, str, str], None]] = {
+    "type": _check_type,
+    "enum": _check_enum,
+    "required": _check_required,
+    "minItems": _check_count,
+    "maxItems": _check_count,
+    "minLength": _check_count,
+    "maxLength": _check_count,
+    "pattern": _check_pattern,
+    "format": _check_format,
+    "minimum": _check_number,
+    "maximum": _check_number,
+    "exclusiveMinimum": _check_exclusive,
+    "exclusiveMaximum": _check_exclusive,
+}
+
+
+# Keywords that hold schemas: each gives them with their places
+
+
+def _named_schemas(value: Any, pointer: str) -> list[Place]:
+    if not isinstance(value, dict):
+        raise _expected(pointer, "an object of schemas", value)
+    return [(part, f"{pointer}/{escape_pointer(name)}") for name, part in value.items()]
+
+
+def _one_schema(value: Any, pointer: str) -> list[Place]:
+    return [(value, pointer)]
+
+
+def _item_schemas(value: Any, pointer: str) -> list[Place]:
+    return _listed_schemas(value, pointer) if isinstance(value, list) else [(value, pointer)]
+
+
+def _listed_schemas(value: Any, pointer: str) -> list[Place]:
+    if not isinstance(value, list):
+        raise _expected(pointer, "a list of schemas", value)
+    return [(part, f"{pointer}/{i}") for i, part in enumerate(value)]
+
+
+def _branches(value: Any, pointer: str) -> list[Place]:
+    if not value:
+        raise _expected(pointer, "a list of one schema or more", value)
+    return _listed_schemas(value, pointer)
+
+
+_SCHEMAS: dict[str, Callable[[Any, str], list[Place]]] = {
+    "properties": _named_schemas,
+    "additionalProperties": _one_schema,
+    "items": _item_schemas,
+    "prefixItems": _listed_schemas,
+    "additionalItems": _one_schema,
+    "anyOf": _branches,
+    "allOf": _branches,
+    "oneOf": _branches,
+}
