@@ -153,7 +153,6 @@ class HeadTables:
         self.num_tokens = vocabulary.num_tokens
         self.num_words = vocabulary.num_words
         self._reaches: weakref.WeakKeyDictionary[Expression, dict[int, Reach]] = weakref.WeakKeyDictionary()
-        self._texts: weakref.WeakKeyDictionary[TextState, dict[int, TextReach]] = weakref.WeakKeyDictionary()
         self._classes: weakref.WeakKeyDictionary[State, bytes] = weakref.WeakKeyDictionary()
         self._loops: weakref.WeakKeyDictionary[Expression, bytearray] = weakref.WeakKeyDictionary()
         self._runs: dict[tuple[int, bytes], Run] = {}
@@ -172,10 +171,10 @@ class HeadTables:
 
     def text_reach(self, node: int, state: TextState) -> TextReach:
         """Give what the rest of a JSON string reaches from a node, with its characters counted."""
-        by_node = self._texts.get(state)
+        by_node = state.reached.get(self)
         if by_node is None:
-            by_node = self._texts[state] = {}
-        found = by_node.get(node)
+            by_node = state.reached[self] = {}
+        found: TextReach | None = by_node.get(node)
         if found is None:
             found = by_node[node] = self._find_text_reach(node, state)
         return found

@@ -113,6 +113,8 @@ class Tables:
         return following
 
     def _next_reserved(self, state: int, token: int) -> int:
+        if state < DEAD:
+            raise ValueError(f"state {state} is not one of this constraint")
         if state == UNCONSTRAINED:
             return FINISHED if token in self._eos else UNCONSTRAINED
         return FINISHED if state == FINISHED and token in self._eos else DEAD
@@ -156,6 +158,7 @@ class Tables:
         if found is None:
             with self._lock:
                 found = self._make_row(state)
+                found.flags.writeable = False
                 if len(self._distinct_rows) > self._row_limit:
                     self._rows.clear()
                     self._distinct_rows.clear()
@@ -165,7 +168,7 @@ class Tables:
     def _make_row(self, state: int) -> Words:
         if state == UNCONSTRAINED:
             return pack(np.arange(self._num_tokens), self.vocabulary.num_words)
-        if state < _FIRST_STATE:
+        if DEAD <= state < _FIRST_STATE:
             return pack(self.vocabulary.eos_token_ids, self.vocabulary.num_words)
         threads = self._threads_of(state)
         is_accepting = threads[0] == END  # they are sorted
@@ -205,7 +208,6 @@ class Tables:
         if is_accepting:
             for token in self._eos:
                 words[token >> 5] |= 1 << (token & 31)
-        row.flags.writeable = False
         return row
 
     # Walks: which tokens lead on from a node of the trie. A token that ends where a thread is alive is allowed.

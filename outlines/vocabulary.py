@@ -185,9 +185,9 @@ def _load_or_build(tokens: Sequence[bytes | None]) -> Trie:
     content.update(b"".join(t for t in tokens if t is not None))
     path = _cache_folder() / f"trie-{_FORMAT}-{content.hexdigest()[:32]}.npz"
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with open(path, "rb") as handle, np.load(handle, allow_pickle=False) as file:
             return Trie({name: file[name] for name in Trie.ARRAYS})
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile):
+    except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile):
         pass  # not there, or cut off by somebody who was killed: build it again
     trie = Trie.build(tokens)
     try:

@@ -13,6 +13,7 @@ from __future__ import annotations
 import threading
 import weakref
 from collections.abc import Iterable, Sequence
+from operator import attrgetter
 
 from outlines.exceptions import LimitError
 
@@ -98,8 +99,11 @@ _lock = threading.Lock()
 _num_created = 0
 
 
-def _node(kind: int, parts: tuple, nullable: bool, positive: bool) -> Expression:
-    key = (kind, parts)
+def _node(kind: int, parts: tuple, nullable: bool, positive: bool, key: tuple[object, ...]) -> Expression:
+    """Give the one node for a key, which is the kind, and the ids of expressions among the parts.
+
+    These live as long as the node does; a key that held them would keep every loop alive.
+    """
     found = _interned.get(key)
     if found is not None:
         return found
@@ -121,14 +125,14 @@ def _node(kind: int, parts: tuple, nullable: bool, positive: bool) -> Expression
         return node
 
 
-EMPTY = _node(_EMPTY, (), False, True)
-EPSILON = _node(_EPSILON, (), True, True)
-EVERYTHING = _node(_COMPLEMENT, (EMPTY,), True, True)
+EMPTY = _node(_EMPTY, (), False, True, (_EMPTY,))
+EPSILON = _node(_EPSILON, (), True, True, (_EPSILON,))
+EVERYTHING = _node(_COMPLEMENT, (EMPTY,), True, True, (_COMPLEMENT, id(EMPTY)))
 
 
 def byte_class(mask: int) -> Expression:
     """Give the strings of one byte out of a set; bit `b` of the 256-bit `mask` stands for byte `b`."""
-    return _node(_CLASS, (mask,), False, True) if mask else EMPTY
+    return _node(_CLASS, (mask,), False, True, (_CLASS, mask)) if mask else EMPTY
 
 
 def byte_range(low: int, high: int) -> Expression:
@@ -150,7 +154,7 @@ def _literal(text: bytes, offset: int) -> Expression:
         return EPSILON
     if left == 1:
         return byte_class(1 << text[offset])
-    return _node(_LITERAL, (text, offset), False, True)
+    return _node(_LITERAL, (text, offset), False, True, (_LITERAL, text, offset))
 
 
 def concat(*expressions: Expression) -> Expression:
@@ -181,9 +185,9 @@ def _concat(left: Expression, right: Expression) -> Expression:
         ):
             right = _concat(_add_counts(part, right.parts[0]), right.parts[1])
         else:
-            right = _node(
-                _CONCAT, (part, right), part.nullable and right.nullable, part.positive and right.positive
-            )
+            key = (_CONCAT, id(part), id(right))
+            nullable, positive = part.nullable and right.nullable, part.positive and right.positive
+            right = _node(_CONCAT, (part, right), nullable, positive, key)
     return right
 
 
@@ -225,11 +229,11 @@ def _union(expressions: Iterable[Expression]) -> Expression:
     if len(parts) == 1:
         return parts.pop()
     ordered = tuple(sorted(parts, key=_serial))
-    return _node(_UNION, ordered, any(p.nullable for p in ordered), all(p.positive for p in ordered))
+    nullable, positive = any([p.nullable for p in ordered]), all([p.positive for p in ordered])
+    return _node(_UNION, ordered, nullable, positive, (_UNION, *map(id, ordered)))
 
 
-def _serial(expression: Expression) -> int:
-    return expression.serial
+_serial = attrgetter("serial")
 
 
 def _merge_classes(parts: set[Expression]) -> set[Expression]:
@@ -280,7 +284,8 @@ def _intersection(expressions: Iterable[Expression]) -> Expression:
     if len(parts) == 1:
         return parts.pop()
     ordered = tuple(sorted(parts, key=_serial))
-    return _node(_INTERSECTION, ordered, all(p.nullable for p in ordered), False)
+    nullable = all([p.nullable for p in ordered])
+    return _node(_INTERSECTION, ordered, nullable, False, (_INTERSECTION, *map(id, ordered)))
 
 
 def complement(expression: Expression) -> Expression:
@@ -290,7 +295,7 @@ def complement(expression: Expression) -> Expression:
         return inner
     if expression is EMPTY:
         return EVERYTHING
-    return _node(_COMPLEMENT, (expression,), not expression.nullable, False)
+    return _node(_COMPLEMENT, (expression,), not expression.nullable, False, (_COMPLEMENT, id(expression)))
 
 
 def repeat(expression: Expression, low: int, high: int | None = None) -> Expression:
@@ -313,7 +318,8 @@ def repeat(expression: Expression, low: int, high: int | None = None) -> Express
         return repeat(expression.parts[0], low * expression.parts[1], None)  # (x*)* and its kin
     if expression.nullable and expression.kind == _UNION and EPSILON in expression.parts:
         return repeat(_union(p for p in expression.parts if p is not EPSILON), 0, high)
-    return _node(_REPEAT, (expression, low, high), low == 0, expression.positive)
+    key = (_REPEAT, id(expression), low, high)
+    return _node(_REPEAT, (expression, low, high), low == 0, expression.positive, key)
 
 
 def star(expression: Expression) -> Expression:

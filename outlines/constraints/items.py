@@ -20,7 +20,8 @@ from abc import ABC, abstractmethod
 from bisect import bisect_left
 from collections import deque
 from collections.abc import Callable, Sequence, Set, Sized
-from typing import TypeAlias
+from typing import Any, TypeAlias
+from weakref import WeakKeyDictionary
 
 from outlines.constraints.expression import EMPTY, EPSILON, Expression, join_classes
 from outlines.exceptions import LimitError
@@ -169,7 +170,10 @@ class TextState:
     where all are), `start` the place between two characters. States of one pattern are interned in `states`.
     """
 
-    __slots__ = ("pattern", "place", "start", "states", "is_start", "nullable", "_class_of", "_targets", "__weakref__")
+    __slots__ = (
+        "pattern", "place", "start", "states", "is_start", "nullable", "reached", "_class_of", "_targets",
+        "__weakref__",
+    )  # fmt: skip
 
     def __init__(self, pattern: Expression, place: Expression, start: Expression, states: dict):
         self.pattern = pattern
@@ -178,6 +182,8 @@ class TextState:
         self.states = states
         self.is_start = place is start
         self.nullable = pattern.nullable
+        #: What tables know of this state: kept here, since it mentions the state and a weak dictionary would hold it.
+        self.reached: WeakKeyDictionary[Any, dict] = WeakKeyDictionary()
         self._class_of = b""
         self._targets: tuple[TextState | Expression, ...] | None = None
         states[pattern, place] = self

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from typing import Any
 
 from outlines.constraints.expression import EMPTY, Expression, concat, is_empty, literal, repeat, union
 from outlines.constraints.items import Repeated, Symbols, Union
 from outlines.constraints.json_schema import schema_symbols
-from outlines.constraints.regex import read
+from outlines.constraints.regex import looks_around, read
 from outlines.exceptions import ConstraintError, EmptyLanguageError
 from outlines.types.dsl import (
     CFG,
@@ -27,6 +28,7 @@ from outlines.types.dsl import (
     String,
     Term,
     python_types_to_terms,
+    to_regex,
 )
 
 __all__ = ["term_symbols"]
@@ -40,7 +42,7 @@ def term_symbols(term: Term) -> Symbols:
     ConstraintError
         If the term, or one within it, can't be built or has no text; subclasses name the place.
     """
-    expression = _expression(term)
+    expression = _joined(term)
     if expression is not None:
         if is_empty(expression):
             raise EmptyLanguageError(f"{term!r} has no text: its parts exclude each other")
@@ -86,6 +88,30 @@ def _counts(term: Term) -> tuple[int, int | None] | None:
     if isinstance(term, QuantifyBetween):
         return term.min_count, term.max_count
     return None
+
+
+def _joined(term: Term) -> Expression | None:
+    """Give the expression of a term, read as one pattern where a part looks past its own edge."""
+    if not isinstance(term, Regex) and any(looks_around(pattern) for pattern in _patterns(term)):
+        try:
+            return read(to_regex(term))
+        except TypeError:  # some part has no regular expression: the others are read by themselves
+            return None
+    return _expression(term)
+
+
+def _patterns(term: Term) -> Iterator[str]:
+    """Give the patterns within a term."""
+    if isinstance(term, Regex):
+        yield term.pattern
+    elif isinstance(term, Sequence | Alternatives):
+        for part in term.terms:
+            yield from _patterns(_as_term(part))
+    elif isinstance(term, Choice):
+        for item in term.items:
+            yield from _patterns(_as_term(item))
+    elif _counts(term) is not None:
+        yield from _patterns(_as_term(term.term))  # type: ignore[attr-defined]
 
 
 def _expression(term: Term) -> Expression | None:

@@ -394,7 +394,6 @@ def test_expressions_that_nobody_holds_are_freed():
     assert not is_freed(lambda: EPSILON)
 
 
-@pytest.mark.xfail(reason="the keys of the interning table hold parts, and a loop's parts hold the loop")
 def test_loops_that_nobody_holds_are_freed():
     assert is_freed(read_in_a_loop)
 

@@ -138,7 +138,6 @@ def test_random_terms_accept_what_their_patterns_match(term, texts):
     ],
     ids=lambda value: "" if isinstance(value, str) else None,
 )
-@pytest.mark.xfail(reason="patterns that look past their own edge are read by themselves yet")
 def test_pattern_that_looks_past_its_edge_sees_its_neighbour(term, text):
     expected = re.fullmatch(to_regex(term), text) is not None
     try:

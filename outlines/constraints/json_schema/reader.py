@@ -346,10 +346,11 @@ class Document:
                 continue
             needs[current] = ways
             waiting.extend(need for way in ways for need in way)
+        waves = list(reversed(needs.items()))  # what was needed first is decided last: a chain takes one wave
         changed = True
         while changed:
             changed = False
-            for current, ways in needs.items():
+            for current, ways in waves:
                 if current not in known and any(all(known.get(need, False) for need in way) for way in ways):
                     known[current] = changed = True
         for current in needs:

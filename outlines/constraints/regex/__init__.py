@@ -9,7 +9,7 @@ assertions.py   a tree with assertions into an expression, together with what fo
 patterns.py     all the way: `read` and `search`
 """
 
-from outlines.constraints.regex.patterns import read, search
+from outlines.constraints.regex.patterns import looks_around, read, search
 from outlines.constraints.regex.spelling import Encoder
 
-__all__ = ["Encoder", "read", "search"]
+__all__ = ["Encoder", "looks_around", "read", "search"]

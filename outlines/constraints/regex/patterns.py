@@ -67,6 +67,17 @@ def search(
     return _read(readers[dialect], pattern, 0, encode, any_character)
 
 
+def looks_around(pattern: str) -> bool:
+    """Tell whether a pattern of Python's `re` has assertions, so that it may depend on what stands beside its match.
+
+    Raises
+    ------
+    PatternError
+        If it can't be read.
+    """
+    return not PythonReader(pattern, 0).tree.is_plain
+
+
 def _read(
     reader: type[PythonReader] | type[EcmaReader],
     pattern: str,
