@@ -146,7 +146,13 @@ class Walk(NamedTuple):
 
 
 class HeadTables:
-    """All that is known of heads under one vocabulary, shared by its constraints."""
+    """All that is known of heads under one vocabulary, shared by its constraints.
+
+    Attributes
+    ----------
+    num_bytes : int
+        Memory of what is kept, as an upper estimate: what only freed patterns needed is gone but still counted.
+    """
 
     def __init__(self, vocabulary: Vocabulary):
         self.trie = vocabulary.trie
@@ -157,7 +163,7 @@ class HeadTables:
         self._loops: weakref.WeakKeyDictionary[Expression, bytearray] = weakref.WeakKeyDictionary()
         self._runs: dict[tuple[int, bytes], Run] = {}
         self._any_texts: dict[int, tuple[tuple[Base, ...], tuple[int, ...]]] = {}
-        self._has_quote_below = self.trie.nodes_above(_QUOTE)
+        self.num_bytes = 0
 
     def reach(self, node: int, expression: Expression) -> Reach:
         """Give what an expression reaches from a node, the node itself excluded."""
@@ -167,6 +173,7 @@ class HeadTables:
         found = by_node.get(node)
         if found is None:
             found = by_node[node] = self._find_reach(node, expression)
+            self.num_bytes += 4 * self.num_words * len(found.bases)
         return found
 
     def text_reach(self, node: int, state: TextState) -> TextReach:
@@ -177,11 +184,12 @@ class HeadTables:
         found: TextReach | None = by_node.get(node)
         if found is None:
             found = by_node[node] = self._find_text_reach(node, state)
+            self.num_bytes += sum(8 * len(tokens) for _, tokens, _ in found.groups)
         return found
 
     def may_close(self, node: int) -> bool:
         """Tell whether a token has a quote below a node: elsewhere no name can end."""
-        flags = self._has_quote_below
+        flags = self.trie.above_quotes
         return any(flags[n] for n in self.trie.members(node))
 
     def staying(self, expression: Expression) -> bytearray | None:
@@ -287,6 +295,7 @@ class HeadTables:
         run = self._runs.get(key)
         if run is None:
             run = self._runs[key] = Run(self.trie, node, byte_flags, self.num_words)
+            self.num_bytes += run.num_bytes
         inside: list[tuple[int, int, State]] = []
         left: list[Spread] = []
         onward: list[Start] = []

@@ -151,15 +151,17 @@ class Run:
 
     Attributes
     ----------
-    nodes, lengths : int64 [N]
+    nodes, lengths : int32, int32 [N]
         The nodes reached, and how many bytes of the class lead to each; lengths ascend.
     longest : int
         The last of the lengths.
-    tokens, token_lengths : int64 [T]
+    tokens, token_lengths : int32, int32 [T]
         The tokens that end at these nodes, and their lengths, ascending.
-    leaving : dict of int to (int64 [L], int64 [L])
+    leaving : dict of int to (int32 [L], int32 [L])
         For each byte outside of the class the nodes after it, and how many bytes of the class come before it,
         ascending.
+    num_bytes : int
+        Memory of these arrays.
     """
 
     def __init__(self, trie: Trie, node: int, byte_flags: bytes, num_words: int):
@@ -172,18 +174,20 @@ class Run:
             left.append(child[~stays])
             frontier = child[stays]
             inside.append(frontier)
-        self.nodes, lengths = _with_level(inside)
-        self.lengths = lengths + 1
+        nodes, lengths = _with_level(inside)
+        tokens, origin = trie.tokens_of(nodes)
+        # a wide class reaches nearly all nodes, so small numbers matter
+        self.nodes, self.lengths = nodes.astype(np.int32), (lengths + 1).astype(np.int32)
+        self.tokens, self.token_lengths = tokens.astype(np.int32), self.lengths[origin]
         self.longest = int(self.lengths[-1]) if len(self.lengths) else 0
-        self.tokens, origin = trie.tokens_of(self.nodes)
-        self.token_lengths = self.lengths[origin]
         self.leaving: dict[int, tuple[NDArray, NDArray]] = {}
         places, before = _with_level(left)
         byte = trie.byte[places]
         order = np.argsort(byte, kind="stable")
         cuts = np.flatnonzero(np.diff(byte[order])) + 1
         for group in np.split(order, cuts) if len(order) else []:
-            self.leaving[int(byte[group[0]])] = places[group], before[group]
+            self.leaving[int(byte[group[0]])] = places[group].astype(np.int32), before[group].astype(np.int32)
+        self.num_bytes = 8 * (len(nodes) + len(tokens) + len(places))
         self._num_words = num_words
         self._upto: dict[int, tuple[tuple[Base, ...], tuple[int, ...]]] = {}
 

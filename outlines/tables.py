@@ -31,6 +31,9 @@ _QUOTE = ord('"')
 #: Bytes of dense rows that one constraint keeps; then it forgets them all and makes again what is asked for.
 ROW_BUDGET_BYTES = 32 * 2**20
 
+#: Bytes of what is known of heads under one vocabulary; beyond it a new constraint begins afresh.
+HEAD_BUDGET_BYTES = 64 * 2**20
+
 #: What a walk found: base rows, and further tokens.
 _Found = tuple[tuple[Base, ...], tuple[int, ...]]
 
@@ -54,7 +57,8 @@ class Tables:
         self.vocabulary = vocabulary
         self._lock = vocabulary.lock
         with self._lock:
-            if vocabulary.head_tables is None:
+            heads = vocabulary.head_tables
+            if heads is None or heads.num_bytes > HEAD_BUDGET_BYTES:  # constraints that use the old ones keep them
                 vocabulary.head_tables = HeadTables(vocabulary)
             self._heads: HeadTables = vocabulary.head_tables
             self._trie = vocabulary.trie

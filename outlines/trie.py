@@ -54,6 +54,8 @@ class Trie:
         The tokens whose bytes are node n's string are `token[token_start[n]:token_start[n + 1]]`.
     big_nodes : frozenset of int
         The nodes with at least BIG_NODE nodes below.
+    above_quotes : bytes
+        A flag a node: whether some token has a double quote below.
     children : mapping of int to dict
         The children of a node, merged ones too, by byte; found when first asked for, not to be changed.
     tokens : mapping of int to tuple of int
@@ -71,6 +73,7 @@ class Trie:
         self.num_nodes = len(self.byte)
         self.has_children = (self.num_children > 0).tobytes()  # a flag a node: indexing bytes is fast
         self.big_nodes = self._find_big_nodes()
+        self.above_quotes = self.nodes_above(ord('"'))
         self.children: Mapping[int, dict[int, int]] = _Lazy(self._find_children)
         self.tokens: Mapping[int, tuple[int, ...]] = _Lazy(self._find_tokens)
         self._members: list[tuple[int, ...]] = []  # of each merged node, its plain nodes

@@ -43,6 +43,12 @@ MAX_CASES = 4096
 #: Schemas that are the same value, nested by $ref, allOf, anyOf or oneOf; deeper is an error and no overflow.
 MAX_IN_PLACE_DEPTH = 200
 
+#: Keywords without which every type has a value.
+_DEMANDING = frozenset(
+    "const required minItems minLength maxLength pattern format minimum maximum exclusiveMinimum exclusiveMaximum "
+    "$ref allOf anyOf oneOf".split()
+)
+
 #: An index into a list, in a JSON pointer (RFC 6901, section 4).
 _INDEX = re.compile("0|[1-9][0-9]*")
 
@@ -334,6 +340,9 @@ class Document:
         found = known.get(formula)
         if found is not None:
             return found
+        if len(formula) == 1 and self._is_lenient(formula):
+            known[formula] = True
+            return True
         needs: dict[Formula, list[tuple[Formula, ...]]] = {}
         waiting = [formula]
         while waiting:
@@ -356,6 +365,17 @@ class Document:
         for current in needs:
             known.setdefault(current, False)
         return known[formula]
+
+    def _is_lenient(self, formula: Formula) -> bool:
+        """Tell at a glance that a place has a value: no keyword but enum could leave its types without one."""
+        (place,) = formula
+        schema = self._schemas[place]
+        if not isinstance(schema, dict) or not _DEMANDING.isdisjoint(schema):
+            return False
+        types, values = schema.get("type", TYPES), schema.get("enum")
+        if values is None:
+            return bool(types)
+        return bool(values) and json_type(values[0]) in ((types,) if isinstance(types, str) else types)
 
     def has_value(self, case: Case) -> bool:
         """Tell whether a case has a value."""
