@@ -544,6 +544,7 @@ def assert_allowed_stepwise(constraint: Any, ids: Iterable[int]) -> int:
     return state
 
 
+#: How a walk may choose its next token.
 POLICIES = ("uniform", "exit-biased", "shortest-to-end")
 
 
@@ -558,6 +559,7 @@ def random_walk(
         "uniform": any allowed token. "exit-biased": ends where it may, two times in three, else any token.
         "shortest-to-end": ends where it may; else takes, three times in four, the shortest token that ends in a
         quote or in a closing bracket, or where there is none in a digit; half-way it searches for the shortest end.
+        "mixed": any of these at each token, and the search half-way.
     limit
         Most tokens to write.
 
@@ -571,9 +573,10 @@ def random_walk(
     for place in range(limit):
         allowed = allowed_tokens(constraint.row(state), vocabulary.num_tokens)
         assert allowed.size, f"stuck after {text!r}"
-        if policy == "shortest-to-end" and place == limit // 2:
+        if policy in ("shortest-to-end", "mixed") and place == limit // 2:
             end = _shortest_end(constraint, vocabulary, state)
-        token = end.pop() if end else _choose(allowed, vocabulary, rng, policy)
+        choice = rng.choice(POLICIES) if policy == "mixed" else policy
+        token = end.pop() if end else _choose(allowed, vocabulary, rng, choice)
         assert token in allowed, f"token {token} leads on after {text!r}, but is masked"
         state = constraint.next_state(state, token)
         assert state != 0, f"token {token} is allowed after {text!r}, but leads to the dead state"

@@ -34,7 +34,9 @@ PIECES = [b'":', b'": "', b'","', b'"},{"', b'"a', b"ab", b"aaaa", b"[[", b"0", 
 @functools.cache
 def vocabulary() -> Vocabulary:
     """Give all bytes and some pieces of JSON."""
-    return Vocabulary([*(bytes([byte]) for byte in range(256)), *PIECES, None], [256 + len(PIECES)], cache=False)
+    return Vocabulary(
+        [*(bytes([byte]) for byte in range(256)), *PIECES, None], [256 + len(PIECES)], cache=False
+    )
 
 
 # ---- Broken and contradictory: refused, with the place ------------------------------------------------------
@@ -206,7 +208,10 @@ HUGE: dict[str, tuple[Callable[[], Any], type[ConstraintError] | None]] = {
     "minItems 100,000": (lambda: {"type": "array", "minItems": 100_000}, None),
     "minItems 1,000,000,000": (lambda: {"items": {"const": 1}, "type": "array", "minItems": 10**9}, None),
     "prefixItems of 10,000": (lambda: {"type": "array", "prefixItems": [{"const": 1}] * 10_000}, None),
-    "bounds near the ends of a double": (lambda: {"type": "number", "minimum": 1e-300, "maximum": 1e308}, None),
+    "bounds near the ends of a double": (
+        lambda: {"type": "number", "minimum": 1e-300, "maximum": 1e308},
+        None,
+    ),
     "pattern of 5,000 words": (lambda: {"type": "string", "pattern": f"^({'|'.join(words(5_000))})$"}, None),
     "pattern of 5,000 words anywhere": (lambda: {"type": "string", "pattern": "|".join(words(5_000))}, None),
     "pattern of 30,000 bytes": (lambda: {"type": "string", "pattern": f"^{'xyz' * 10_000}$"}, None),
@@ -223,7 +228,10 @@ HUGE: dict[str, tuple[Callable[[], Any], type[ConstraintError] | None]] = {
     "regex (a|aa|aaa)*(a+)+b": (lambda: Regex("(a|aa|aaa)*(a+)+b"), None),
     "regex (|a)* 300 times": (lambda: Regex("(|a)*" * 300), None),
     "regex of 5,000 parentheses": (lambda: Regex("(" * 5_000 + "a" + ")" * 5_000), PatternError),
-    "regex of 10,000 ranges": (lambda: Regex(f"[{''.join(chr(0x4E00 + 2 * i) for i in range(10_000))}]+"), None),
+    "regex of 10,000 ranges": (
+        lambda: Regex(f"[{''.join(chr(0x4E00 + 2 * i) for i in range(10_000))}]+"),
+        None,
+    ),
     "choice of 50,000 words": (lambda: dsl.Choice(words(50_000)), None),
     "optional 300 deep": (lambda: nested(300, dsl.Optional, JsonSchema("{}")), None),
 }

@@ -128,7 +128,12 @@ def test_threads_may_build_the_same_constraint_at_once(vocabulary):
 
         def run(i):
             ready.wait()
-            source = {"type": "string", "pattern": "^(?:q[0-9]|[a-z]{2,3}x)+$", "minLength": 3, "maxLength": 7}
+            source = {
+                "type": "string",
+                "pattern": "^(?:q[0-9]|[a-z]{2,3}x)+$",
+                "minLength": 3,
+                "maxLength": 7,
+            }
             constraint = Constraint(source, vocabulary)
             found[i] = constraint, trace(constraint, [b'"q1abx"', b'"zzx"'], random.Random(0))
 
