@@ -229,7 +229,7 @@ def _union(expressions: Iterable[Expression]) -> Expression:
     if len(parts) == 1:
         return parts.pop()
     ordered = tuple(sorted(parts, key=_serial))
-    nullable, positive = any([p.nullable for p in ordered]), all([p.positive for p in ordered])
+    nullable, positive = any(p.nullable for p in ordered), all(p.positive for p in ordered)
     return _node(_UNION, ordered, nullable, positive, (_UNION, *map(id, ordered)))
 
 
@@ -284,7 +284,7 @@ def _intersection(expressions: Iterable[Expression]) -> Expression:
     if len(parts) == 1:
         return parts.pop()
     ordered = tuple(sorted(parts, key=_serial))
-    nullable = all([p.nullable for p in ordered])
+    nullable = all(p.nullable for p in ordered)
     return _node(_INTERSECTION, ordered, nullable, False, (_INTERSECTION, *map(id, ordered)))
 
 
