@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from outlines.constraints.expression import EMPTY, Expression, alternatives, spine
 from outlines.constraints.items import TextBounds, TextState
 from outlines.constraints.json_schema.text import ANY_TEXT, STRING_REST
-from outlines.rows import Base, bases_and_list, pack
+from outlines.rows import Base, bases_and_list, bases_of_nodes, pack
 from outlines.spread import Run, Spread, Start, State, StateNumbers, join, spread
 from outlines.trie import ROOT, Trie
 from outlines.vocabulary import Vocabulary
@@ -202,14 +202,14 @@ class HeadTables:
             return self._find_unanchored(node, expression)
         walk = self._walk(node, expression, StateNumbers())
         reached = walk.others.nodes
-        bases, tokens = bases_and_list(trie.tokens_of(reached)[0], self.num_words)
+        bases, tokens = bases_of_nodes(trie, reached, self.num_words)
         exits = [reached[walk.others.is_exit]]
         if walk.run is not None:
             run_bases, run_tokens = walk.run.upto(walk.longest)
             bases, tokens = run_bases + bases, run_tokens + tokens
             exits += [walk.run.nodes_at(first, last) for first, last, state in walk.inside if state.nullable]
             if node == ROOT and walk.inside and walk.inside[0][2] is expression:
-                self._loops[expression] = self._flags(walk.run.tokens)
+                self._loops[expression] = self._flags(walk.run.nodes)
         for big, state, _ in walk.big:
             assert isinstance(state, Expression)
             below = self.reach(big, state)
@@ -217,10 +217,8 @@ class HeadTables:
             exits.append(below.exits)
         return Reach(trie, bases, tokens, np.concatenate(exits))
 
-    def _flags(self, tokens: NDArray) -> bytearray:
-        flags = np.zeros(self.num_tokens, np.uint8)
-        flags[tokens] = 1
-        return bytearray(flags.tobytes())
+    def _flags(self, nodes: NDArray) -> bytearray:
+        return bytearray(self.trie.token_flags(nodes).tobytes().ljust(self.num_tokens, b"\0"))
 
     def _find_unanchored(self, node: int, expression: Expression) -> Reach:
         """Any text keeps such a string alive: tokens inside are those of any string, and only ends are looked for."""
@@ -260,9 +258,10 @@ class HeadTables:
         walk = self._walk(node, state, numbers)
         groups: list[tuple[State, NDArray, NDArray]] = []
         if walk.run is not None:
+            run_tokens, lengths = walk.run.tokens_and_lengths
             for first, last, at in walk.inside:
-                low, high = np.searchsorted(walk.run.token_lengths, (first, last + 1))
-                groups.append((at, walk.run.tokens[low:high], walk.run.token_lengths[low:high]))
+                low, high = np.searchsorted(lengths, (first, last + 1))
+                groups.append((at, run_tokens[low:high], lengths[low:high]))
         nodes, counts, states, is_exit = walk.others
         exits, exit_counts = [nodes[is_exit]], [counts[is_exit]]
         tokens, origin = trie.tokens_of(nodes[~is_exit])

@@ -7,6 +7,7 @@ again and again takes it from there, and only where a token leaves the class is 
 
 from __future__ import annotations
 
+import functools
 from typing import NamedTuple, TypeAlias
 
 import numpy as np
@@ -14,7 +15,7 @@ from numpy.typing import NDArray
 
 from outlines.constraints.expression import EMPTY, Expression
 from outlines.constraints.items import TextState
-from outlines.rows import Base, bases_and_list
+from outlines.rows import Base, bases_of_nodes
 from outlines.trie import Trie
 
 __all__ = ["Run", "Spread", "Start", "State", "StateNumbers", "join", "spread"]
@@ -155,8 +156,6 @@ class Run:
         The nodes reached, and how many bytes of the class lead to each; lengths ascend.
     longest : int
         The last of the lengths.
-    tokens, token_lengths : int32, int32 [T]
-        The tokens that end at these nodes, and their lengths, ascending.
     leaving : dict of int to (int32 [L], int32 [L])
         For each byte outside of the class the nodes after it, and how many bytes of the class come before it,
         ascending.
@@ -166,43 +165,74 @@ class Run:
 
     def __init__(self, trie: Trie, node: int, byte_flags: bytes, num_words: int):
         in_class = np.frombuffer(byte_flags, np.uint8).astype(bool)
-        frontier = np.asarray(trie.members(node))
-        inside, left = [], []
-        while len(frontier):
-            child = trie.expand(frontier)[1]
-            stays = in_class[trie.byte[child]]
-            left.append(child[~stays])
-            frontier = child[stays]
-            inside.append(frontier)
-        nodes, lengths = _with_level(inside)
-        tokens, origin = trie.tokens_of(nodes)
-        # a wide class reaches nearly all nodes, so small numbers matter
-        self.nodes, self.lengths = nodes.astype(np.int32), (lengths + 1).astype(np.int32)
-        self.tokens, self.token_lengths = tokens.astype(np.int32), self.lengths[origin]
+        walk = _along_levels if node in trie.big_nodes else _along_children
+        nodes, lengths, left, before = walk(trie, node, in_class)
+        self.nodes, self.lengths = nodes.astype(np.int32), lengths.astype(np.int32)  # small: a wide class has most
         self.longest = int(self.lengths[-1]) if len(self.lengths) else 0
         self.leaving: dict[int, tuple[NDArray, NDArray]] = {}
-        places, before = _with_level(left)
-        byte = trie.byte[places]
+        byte = trie.byte[left]
         order = np.argsort(byte, kind="stable")
         cuts = np.flatnonzero(np.diff(byte[order])) + 1
         for group in np.split(order, cuts) if len(order) else []:
-            self.leaving[int(byte[group[0]])] = places[group].astype(np.int32), before[group].astype(np.int32)
-        self.num_bytes = 8 * (len(nodes) + len(tokens) + len(places))
+            self.leaving[int(byte[group[0]])] = left[group].astype(np.int32), before[group].astype(np.int32)
+        self.num_bytes = 8 * (2 * len(nodes) + len(left))
+        self._trie = trie
         self._num_words = num_words
         self._upto: dict[int, tuple[tuple[Base, ...], tuple[int, ...]]] = {}
+
+    @functools.cached_property
+    def tokens_and_lengths(self) -> tuple[NDArray, NDArray]:
+        """The tokens that end at the nodes, and their lengths, ascending; int32 [T] both."""
+        tokens, origin = self._trie.tokens_of(self.nodes)
+        return tokens.astype(np.int32), self.lengths[origin]
 
     def upto(self, length: int) -> tuple[tuple[Base, ...], tuple[int, ...]]:
         """Give the tokens of at most so many bytes, all in the class, as base rows and a list."""
         found = self._upto.get(length)
         if found is None:
-            tokens = self.tokens[: int(np.searchsorted(self.token_lengths, length, "right"))]
-            found = self._upto[length] = bases_and_list(tokens, self._num_words)
+            nodes = self.nodes[: int(np.searchsorted(self.lengths, length, "right"))]
+            found = self._upto[length] = bases_of_nodes(self._trie, nodes, self._num_words)
         return found
 
     def nodes_at(self, first: int, last: int) -> NDArray:
         """Give the nodes after `first` to `last` bytes."""
         low, high = np.searchsorted(self.lengths, (first, last + 1))
         return self.nodes[low:high]
+
+
+def _along_levels(trie: Trie, node: int, in_class: NDArray) -> tuple[NDArray, NDArray, NDArray, NDArray]:
+    """Walk along a class where much is below: a flag for every node, level by level.
+
+    Gives the nodes reached and the bytes that lead to each, then the nodes that leave and the bytes before each.
+    """
+    first = int(trie.depth[node])
+    inside = np.zeros(trie.num_nodes, bool)
+    inside[node] = True
+    keeps = in_class[trie.byte]
+    parent = trie.parent
+    for start, end in trie.levels[first + 1 :]:
+        level = inside[parent[start:end]] & keeps[start:end]
+        if not level.any():
+            break
+        inside[start:end] = level
+    leaves = inside[parent] & ~inside
+    leaves[0] = inside[node] = False
+    nodes, left = np.flatnonzero(inside), np.flatnonzero(leaves)
+    return nodes, trie.depth[nodes] - first, left, trie.depth[left] - first - 1
+
+
+def _along_children(trie: Trie, node: int, in_class: NDArray) -> tuple[NDArray, NDArray, NDArray, NDArray]:
+    """Walk along a class where little is below, or from a merged node: from children to children."""
+    frontier = np.asarray(trie.members(node))
+    inside, left = [], []
+    while len(frontier):
+        child = trie.expand(frontier)[1]
+        stays = in_class[trie.byte[child]]
+        left.append(child[~stays])
+        frontier = child[stays]
+        inside.append(frontier)
+    nodes, lengths = _with_level(inside)
+    return nodes, lengths + 1, *_with_level(left)
 
 
 def _with_level(levels: list[NDArray]) -> tuple[NDArray, NDArray]:

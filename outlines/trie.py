@@ -54,6 +54,12 @@ class Trie:
         The tokens whose bytes are node n's string are `token[token_start[n]:token_start[n + 1]]`.
     big_nodes : frozenset of int
         The nodes with at least BIG_NODE nodes below.
+    levels : list of (int, int)
+        The first node of each level, and the one after its last.
+    depth : int64 [N], parent : int32 [N]
+        Level of each node, and the node above it; the root's is itself.
+    token_node : int32
+        For each token its node, 0 for those without bytes.
     above_quotes : bytes
         A flag a node: whether some token has a double quote below.
     children : mapping of int to dict
@@ -72,6 +78,12 @@ class Trie:
         self.token = arrays["token"]
         self.num_nodes = len(self.byte)
         self.has_children = (self.num_children > 0).tobytes()  # a flag a node: indexing bytes is fast
+        self.levels = self._find_levels()
+        self.depth = np.repeat(np.arange(len(self.levels)), [end - start for start, end in self.levels])
+        # children are in the order of their parents
+        self.parent = np.concatenate(([0], np.repeat(np.arange(self.num_nodes), self.num_children))).astype(np.int32)
+        self.token_node = np.zeros(int(self.token.max(initial=-1)) + 1, np.int32)
+        self.token_node[self.token] = np.repeat(np.arange(self.num_nodes), np.diff(self.token_start))
         self.big_nodes = self._find_big_nodes()
         self.above_quotes = self.nodes_above(ord('"'))
         self.children: Mapping[int, dict[int, int]] = _Lazy(self._find_children)
@@ -130,20 +142,19 @@ class Trie:
         """Give the plain nodes that a node stands for."""
         return (node,) if node < self.num_nodes else self._members[node - self.num_nodes]
 
-    def _find_big_nodes(self) -> frozenset[int]:
-        """Give the nodes with at least BIG_NODE nodes below, added up level by level, deepest first."""
+    def _find_levels(self) -> list[tuple[int, int]]:
+        """Give the first node of each level and the one after its last."""
         levels = [(0, 1)]
         while levels[-1][1] < self.num_nodes:
             start, end = levels[-1]
             levels.append((end, end + int(self.num_children[start:end].sum())))
-        below = np.zeros(self.num_nodes + 1, np.int64)
-        for level_start, level_end in reversed(levels[:-1]):
-            parents = level_start + np.flatnonzero(self.num_children[level_start:level_end])
-            first = self.first_child[parents].astype(np.int64)
-            # the children of one parent after another are one run: a sum of each part of it
-            last = int(first[-1]) + int(self.num_children[parents[-1]])
-            sums = np.add.reduceat(below[first[0] : last], first - first[0])
-            below[parents] = sums + self.num_children[parents]
+        return levels
+
+    def _find_big_nodes(self) -> frozenset[int]:
+        """Give the nodes with at least BIG_NODE nodes below, added up level by level, deepest first."""
+        below = np.zeros(self.num_nodes, np.int64)
+        for start, end in reversed(self.levels[1:]):
+            np.add.at(below, self.parent[start:end], 1 + below[start:end])
         return frozenset(np.flatnonzero(below >= BIG_NODE).tolist())
 
     def merge(self, nodes: NDArray) -> int | None:
@@ -193,15 +204,21 @@ class Trie:
 
     def nodes_above(self, byte: int) -> bytes:
         """Give a flag a node: whether some token reads `byte` below it."""
-        parent = np.repeat(np.arange(self.num_nodes), self.num_children)  # of nodes 1, 2, ...: children are in order
         flags = np.zeros(self.num_nodes, bool)
         found = 1 + np.flatnonzero(self.byte[1:] == byte)
         while len(found):
-            above = np.unique(parent[found - 1])
+            above = np.unique(self.parent[found])
             above = above[~flags[above]]
             flags[above] = True
             found = above[above > 0]
         return flags.tobytes()
+
+    def token_flags(self, nodes: NDArray) -> NDArray:
+        """Give a flag for each token: whether it ends at one of the plain nodes, the root excepted."""
+        flags = np.zeros(self.num_nodes, bool)
+        flags[nodes] = True
+        flags[ROOT] = False
+        return flags[self.token_node]
 
     def tokens_of(self, nodes: NDArray) -> tuple[NDArray, NDArray]:
         """Give the tokens that end at any of the plain nodes, and for each the position of its node in `nodes`."""

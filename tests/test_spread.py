@@ -140,8 +140,8 @@ def test_run_stays_in_its_class_and_leaves_by_other_bytes(tokens, members, lengt
     assert (np.diff(run.lengths) >= 0).all()
     assert run.longest == max((n for _, n in inside), default=0)
     with_tokens = {(token, n) for child, n in inside for token in trie.tokens[child]}
-    assert set(zip(run.tokens.tolist(), run.token_lengths.tolist(), strict=True)) == with_tokens
-    assert (np.diff(run.token_lengths) >= 0).all()
+    assert set(zip(run.tokens_and_lengths[0].tolist(), run.tokens_and_lengths[1].tolist(), strict=True)) == with_tokens
+    assert (np.diff(run.tokens_and_lengths[1]) >= 0).all()
     for places, before in run.leaving.values():
         assert (np.diff(before) >= 0).all()
         assert len(places) == len(before)
@@ -155,7 +155,7 @@ def test_run_stays_in_its_class_and_leaves_by_other_bytes(tokens, members, lengt
 
 def test_run_along_a_class_that_no_token_begins_with_is_empty():
     run = Run(Trie.build([b"ab"]), ROOT, bytes(byte == ord("x") for byte in range(256)), 1)
-    assert (run.longest, len(run.nodes), len(run.tokens)) == (0, 0, 0)
+    assert (run.longest, len(run.nodes), len(run.tokens_and_lengths[0])) == (0, 0, 0)
     assert run.upto(9) == ((), ())
     assert [places.tolist() for places, _ in run.leaving.values()] == [[1]]
 
