@@ -56,7 +56,7 @@ class Constraint:
 
     def __init__(self, output_type: Any, vocabulary: Vocabulary):
         self.vocabulary = vocabulary
-        self._tables = Tables(_symbols(output_type), vocabulary)
+        self._tables = Tables(_symbols(output_type), vocabulary, owns_symbols=True)
         self.start_state = self._tables.start_state
         self.next_state = self._tables.next_state
         self.row = self._tables.row

@@ -51,9 +51,12 @@ class Tables:
         The symbols that a whole text must match.
     vocabulary
         The tokens; its lock guards what isn't found in a table yet.
+    owns_symbols
+        Whether nobody else uses the symbols, so that they may be let go with this.
     """
 
-    def __init__(self, start: Symbols, vocabulary: Vocabulary):
+    def __init__(self, start: Symbols, vocabulary: Vocabulary, *, owns_symbols: bool = False):
+        self._owns_symbols = False  # until all is well
         self.vocabulary = vocabulary
         self._lock = vocabulary.lock
         with self._lock:
@@ -77,6 +80,14 @@ class Tables:
             self._row_limit = max(64, ROW_BUDGET_BYTES // (4 * vocabulary.num_words))
             self._stays: dict[int, bytearray] = {}  # of states that many tokens don't change: a flag a token
             self.start_state = self._state(self._automaton.start)
+        self._owns_symbols = owns_symbols
+
+    def __del__(self) -> None:
+        """Free the symbols at once: they lead back to each other."""
+        if self._owns_symbols:
+            for symbol in self._automaton.symbols:
+                if not isinstance(symbol, Expression):
+                    symbol.release()
 
     @property
     def num_states(self) -> int:

@@ -56,6 +56,12 @@ class Item(ABC):
     def expand(self) -> Alternatives:
         """Give the sequences of symbols that this stands for; none of them without a text. Asked for once."""
 
+    def release(self) -> None:
+        """Let go of what leads back here, once nobody will expand it again.
+
+        Items are recursive; without this they would wait for the garbage collector.
+        """
+
 
 class Head(ABC):
     """A regular piece that reads bytes, where an Expression would be too general or too slow."""
@@ -71,6 +77,9 @@ class Head(ABC):
     def step(self, byte: int) -> tuple[Symbol | None, Symbols] | None:
         """Read a byte: None if it's forbidden, else the head to go on with and the symbols to put under it."""
 
+    def release(self) -> None:
+        """Let go of what leads back here, as `Item.release`."""
+
 
 class Literal(Head):
     """One string of bytes, from an offset on. `rests` holds its other offsets, so that each is one object."""
@@ -84,6 +93,10 @@ class Literal(Head):
         self.is_open = offset < len(text)
         self.ended = None if self.is_open else ()
         self.rests[offset] = self
+
+    def release(self) -> None:
+        """Forget the other offsets."""
+        self.rests.clear()
 
     def at(self, offset: int) -> Literal:
         """Give the rest of the literal from another offset."""
@@ -418,6 +431,12 @@ class NameTable:
         self._places: dict[tuple[WordNode, Expression, bytes, bool], KeyPlace] = {}
         self.root = self.place(words(names), start, b"", True) if names else None
 
+    def release(self) -> None:
+        """Forget the places, and what follows the names."""
+        self._places.clear()
+        self.members = []
+        self.root = None
+
     def place(self, node: WordNode, rest: Expression, escape: bytes, is_exact: bool) -> KeyPlace:
         """Give the one object for a place."""
         key = (node, rest, escape, is_exact)
@@ -495,6 +514,11 @@ class Keys(Head):
         self.family: dict[KeyPlace, Keys] = {} if family is None else family
         self.family[place] = self
 
+    def release(self) -> None:
+        """Forget the other places, here and in the table."""
+        self.family.clear()
+        self.place.table.release()
+
     def allows(self, name: int, place: KeyPlace) -> bool:
         """Tell whether a declared name may be the one that ends at a place."""
         return self.first <= name <= self.last and place.is_exact
@@ -564,6 +588,10 @@ class Repeated(Item):
         self.high = high
         self.family: dict[tuple[int, int | None], Repeated] = {} if family is None else family
         self.family[low, high] = self
+
+    def release(self) -> None:
+        """Forget the other bounds."""
+        self.family.clear()
 
     def expand(self) -> Alternatives:
         """Once more, or no more where `low` is 0."""

@@ -100,6 +100,10 @@ class Writer:
         self.space = space
         self._values: dict[Formula, Value] = {}
 
+    def release(self) -> None:
+        """Forget the items, as `Item.release`."""
+        self._values.clear()
+
     def value(self, formula: Formula) -> Value:
         found = self._values.get(formula)
         if found is None:
@@ -163,7 +167,12 @@ class Value(Item):
         self.writer = writer
         self.formula = formula
 
+    def release(self) -> None:
+        """Let the writer forget this."""
+        self.writer.release()
+
     def expand(self) -> Alternatives:
+        """Give a way for each case, all words and named scalars as one."""
         writer = self.writer
         scalars: dict[bytes, None] = {}  # all words and named scalars are one head
         alternatives: list[Symbols] = []
@@ -195,7 +204,12 @@ class ArrayWriter:
                 self.high = i
         self._rests: dict[tuple[int, int, int | None], Elements] = {}
 
+    def release(self) -> None:
+        """Forget the items, as `Item.release`."""
+        self._rests.clear()
+
     def symbols(self) -> Symbols:
+        """Give an array of the case."""
         start = self.rest(0, self.low, self.high)
         return _OPEN_ARRAY, self.writer.space, start
 
@@ -221,7 +235,12 @@ class Elements(Item):
         self.low = low
         self.high = high
 
+    def release(self) -> None:
+        """Let the array's writer forget this."""
+        self.array.release()
+
     def expand(self) -> Alternatives:
+        """Give the end, where enough are there, and one more element, where there's room."""
         array, index = self.array, self.index
         space = array.writer.space
         alternatives: list[Symbols] = []
@@ -264,7 +283,15 @@ class ObjectWriter:
         members += [()] * (len(declared) - len(members))
         self.table = NameTable([name_text(name) for name in declared], members, STRING_REST, unescape)
 
+    def release(self) -> None:
+        """Forget the items, as `Item.release`."""
+        self._afters.clear()
+        self._keys.clear()
+        self.free = None
+        self.table.release()
+
     def symbols(self) -> Symbols:
+        """Give an object of the case."""
         keys, may_end = self.keys(0), self.may_end(0)
         alternatives: list[Symbols] = []
         if keys is not None:
@@ -314,7 +341,12 @@ class AfterMember(Item):
         self.object = owner
         self.place = place
 
+    def release(self) -> None:
+        """Let the object's writer forget this."""
+        self.object.release()
+
     def expand(self) -> Alternatives:
+        """Give another member, where one may follow, and the end, where none has to."""
         owner = self.object
         keys = owner.keys(self.place)
         alternatives: list[Symbols] = []
