@@ -13,7 +13,7 @@ from __future__ import annotations
 from typing import TypeAlias
 
 from outlines.constraints.expression import EMPTY, EPSILON, Expression
-from outlines.constraints.items import Head, Item, Literal, Symbol, Symbols
+from outlines.constraints.items import Head, Item, Literal, Repeated, Symbol, Symbols
 
 __all__ = ["END", "Automaton", "HeadSymbol", "Threads"]
 
@@ -80,6 +80,7 @@ class Automaton:
     def _find_closure(self, tail: int) -> Threads:
         threads: dict[int, None] = {}
         seen = {tail}
+        repeated: set[tuple[int, int]] = set()
         stack = [tail]
         while stack:
             at = stack.pop()
@@ -89,6 +90,12 @@ class Automaton:
                 continue
             symbol, rest = self.symbols[at], self.rests[at]
             nexts: list[int] = []
+            if isinstance(symbol, Repeated):
+                # An empty repetition only uses up the count: what follows it is among what follows the first one.
+                key = (id(symbol.family), rest)
+                if key in repeated:
+                    continue
+                repeated.add(key)
             if isinstance(symbol, Item):
                 alternatives = self._expansions.get(symbol)
                 if alternatives is None:

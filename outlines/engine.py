@@ -21,6 +21,7 @@ from typing import Any
 from outlines.constraints.items import Symbols
 from outlines.constraints.json_schema import schema_symbols
 from outlines.constraints.terms import term_symbols
+from outlines.exceptions import LimitError, shorten
 from outlines.rows import Words, unpack
 from outlines.tables import DEAD, FINISHED, UNCONSTRAINED, Tables
 from outlines.types.dsl import python_types_to_terms
@@ -135,8 +136,13 @@ class Matcher:
 
 
 def _symbols(output_type: Any) -> Symbols:
-    if isinstance(output_type, str) and output_type.lstrip().startswith("{"):
-        output_type = json.loads(output_type)
-    if isinstance(output_type, dict | bool):
-        return schema_symbols(output_type)
-    return term_symbols(python_types_to_terms(output_type))
+    try:
+        if isinstance(output_type, str) and output_type.lstrip().startswith("{"):
+            output_type = json.loads(output_type)
+        if isinstance(output_type, dict | bool):
+            return schema_symbols(output_type)
+        return term_symbols(python_types_to_terms(output_type))
+    except RecursionError:
+        raise LimitError(
+            "sys.getrecursionlimit()", f"{shorten(output_type)} is nested too deep; give its inner parts names"
+        ) from None

@@ -25,7 +25,10 @@ __all__ = [
 
 def shorten(value: object, width: int = 80) -> str:
     """Give `repr(value)`, cut at `width` characters, for use in a message."""
-    text = repr(value)
+    try:
+        text = repr(value)
+    except ValueError:  # an integer of more digits than Python writes out
+        return f"a {type(value).__name__} too long to show"
     return text if len(text) <= width else text[: width - 1] + "…"
 
 

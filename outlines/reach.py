@@ -58,12 +58,12 @@ class TextReach:
     """What the rest of a JSON string reaches from a node, by the number of characters read.
 
     A token inside has so many characters begun; a *closer* ends with the closing quote after so many; below the exit,
-    `exit_count` tells for each token how many stand before its quote.
+    `exit_counts_of` tells for each token how many may stand before its quote.
     """
 
     __slots__ = (
-        "closers", "exit", "exit_count", "groups", "exits", "exit_counts", "_num_words", "_inside", "_bounds", "_low",
-        "_high",
+        "closers", "exit", "exit_counts_of", "groups", "exits", "exit_counts", "_num_words", "_inside", "_bounds",
+        "_low", "_high",
     )  # fmt: skip
 
     def __init__(
@@ -75,13 +75,15 @@ class TextReach:
         closing, origin = trie.tokens_of(exits)
         self.closers = list(zip(closing.tolist(), exit_counts[origin].tolist(), strict=True))
         self.exit = trie.merge(exits)
-        self.exit_count: dict[int, int] = {}
+        self.exit_counts_of: dict[int, tuple[int, ...]] = {}  # several, where the walk began at a merged node
         nodes, counts = exits, exit_counts
         while len(nodes):
             parent, nodes = trie.expand(nodes)
             counts = counts[parent]
             below, origin = trie.tokens_of(nodes)
-            self.exit_count.update(zip(below.tolist(), counts[origin].tolist(), strict=True))
+            for token, count in zip(below.tolist(), counts[origin].tolist(), strict=True):
+                known = self.exit_counts_of.get(token, ())
+                self.exit_counts_of[token] = known if count in known else (*known, count)
         self._num_words = num_words
         self._inside: dict[tuple[int, ...], tuple[tuple[Base, ...], tuple[int, ...]]] = {}
         self._bounds: TextBounds | None = None

@@ -104,6 +104,8 @@ class Tables:
         ValueError
             If the token is no id of the vocabulary, or the state isn't one of this constraint.
         """
+        if type(token) is not int or type(state) is not int:  # NumPy's would overflow in the key
+            state, token = int(state), int(token)
         found = self._transitions.get(state * self._num_tokens + token)
         if found is not None and 0 <= token < self._num_tokens:
             return found
@@ -192,9 +194,11 @@ class Tables:
         if len(threads) == 1:
             bases, tokens = self._walk_thread(ROOT, threads[0])
             head = self._automaton.symbols[threads[0]]
-            stays = self._heads.staying(head) if isinstance(head, Expression) else None
-            if stays is not None:
-                self._stays[state] = stays
+            # where the text may end but not after one more token of the head, that token leads to another state
+            if isinstance(head, Expression) and (head.nullable or not is_accepting):
+                stays = self._heads.staying(head)
+                if stays is not None:
+                    self._stays[state] = stays
         else:
             bases, tokens = _join([self._walk_thread(ROOT, thread) for thread in threads])
         if not (bases or tokens or is_accepting):
@@ -302,12 +306,15 @@ class Tables:
         bases, tokens = reach.inside(low, high, head.bounds)
         more = [token for token, count in reach.closers if low <= count and (high is None or count <= high)]
         if reach.exit is not None:
-            exit_count = reach.exit_count
-            most = max(exit_count.values(), default=0) if high is None else high
+            counts_of = reach.exit_counts_of
+
+            def fits(token: int) -> bool:
+                return any(low <= count and (high is None or count <= high) for count in counts_of[token])
+
             past_bases, past = self._walk(reach.exit, tail)
-            more += [token for token in past if low <= exit_count[token] <= most]
+            more += [token for token in past if fits(token)]
             for base in past_bases:
-                kept = [token for token in unpack(base.words).tolist() if low <= exit_count[token] <= most]
+                kept = [token for token in unpack(base.words).tolist() if fits(token)]
                 part = bases_and_list(np.asarray(kept, np.int64), self.vocabulary.num_words)
                 bases, more = bases + part[0], [*more, *part[1]]
         return bases, (*tokens, *more)

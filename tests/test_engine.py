@@ -16,7 +16,7 @@ from outlines import engine
 from outlines.engine import DEAD, FINISHED, UNCONSTRAINED, Constraint, Matcher, Vocabulary
 from outlines.exceptions import ConstraintError, EmptyLanguageError, OutlinesError, PatternError, SchemaError
 from outlines.rows import unpack
-from outlines.types import JsonSchema, Regex
+from outlines.types import JsonSchema, Regex, dsl
 
 PIECES = [b"yes", b"no", b'"a"', b'":', b"12", b'{"', b"ab", b"aa"]
 TOKENS = [*(bytes([i]) for i in range(256)), None, *PIECES]
@@ -277,3 +277,68 @@ def test_threads_that_share_a_vocabulary_see_the_same_as_one(seed):
         constraint = Constraint(schema, alone)
         for job in (job for job in jobs if job[0] == i):
             assert found[(0, *job)] == found[(1, *job)] == walk(constraint, job[1])
+
+
+# What a review found
+
+
+def bytes_and(*tokens):
+    """Make a vocabulary of all bytes and some further tokens, from 256 on, and the end of sequence after them."""
+    return Vocabulary([*(bytes([i]) for i in range(256)), *tokens, None], [256 + len(tokens)], cache=False)
+
+
+def after(constraint, text):
+    state = constraint.start_state
+    for byte in text:
+        state = constraint.next_state(state, byte)
+    return state
+
+
+def test_token_that_ends_a_string_after_one_of_several_counts_is_allowed():
+    vocabulary = bytes_and(b'abcdefghi12",')
+    schema = {"type": "array", "items": {"type": "string", "pattern": "^[a-z]*[a-z0-9]{4,8}$"}}
+    constraint = Constraint(schema, vocabulary)
+    state = after(constraint, b'["')
+    assert constraint.next_state(state, 256) != DEAD
+    assert constraint.row(state)[256 // 32] >> 256 % 32 & 1
+
+
+def test_looking_at_a_row_does_not_change_where_tokens_lead():
+    term = dsl.Optional(dsl.Sequence([dsl.Regex("[a-z]*1"), dsl.JsonSchema('{"type": "null"}')]))
+    constraint = Constraint(term, bytes_and())
+    assert constraint.is_accepting(constraint.start_state)
+    constraint.row(constraint.start_state)
+    assert not constraint.is_accepting(constraint.next_state(constraint.start_state, ord("b")))
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        {"type": "string", "minLength": 1, "allOf": [{"pattern": "^a$"}, {"pattern": "^b$"}]},
+        {"type": "object", "required": ["\ud800"]},
+        {"const": {"\udc00": 1}},
+    ],
+)
+def test_schema_that_nothing_can_satisfy_is_found_when_it_is_built(schema):
+    with pytest.raises(EmptyLanguageError, match="no value satisfies it"):
+        Constraint(schema, bytes_and())
+
+
+def test_integers_of_numpy_do_not_overflow():
+    constraint = Constraint({"type": "boolean"}, bytes_and())
+    state = constraint.next_state(np.int32(constraint.start_state), np.int32(ord("t")))
+    assert state == constraint.next_state(constraint.start_state, ord("t")) != DEAD
+
+
+def test_alternative_that_has_no_text_is_left_out():
+    constraint = Constraint(dsl.Alternatives([dsl.JsonSchema("false"), "a"]), bytes_and())
+    assert constraint.is_accepting(after(constraint, b"a"))
+    with pytest.raises(EmptyLanguageError, match="none of its alternatives"):
+        Constraint(dsl.Alternatives([dsl.JsonSchema("false")]), bytes_and())
+
+
+def test_optional_body_that_repeats_a_hundred_thousand_times_costs_no_more_than_one():
+    body = dsl.Optional(dsl.JsonSchema('{"type": "null"}'))
+    constraint = Constraint(dsl.QuantifyBetween(body, 0, 100_000), bytes_and())
+    assert constraint.is_accepting(constraint.start_state)
+    assert constraint.is_accepting(after(constraint, b"nullnull"))

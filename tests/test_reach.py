@@ -175,7 +175,7 @@ def assert_text_reach_is_naive(tables, node, state, bounds, low, more):
             if bounds.allows(at, max(low - count, 0), left):
                 inside.update(trie.tokens[child])
     assert Counter(found.closers) == closers
-    assert found.exit_count == exit_count
+    assert found.exit_counts_of == {token: (count,) for token, count in exit_count.items()}
     assert dict(zip(found.exits.tolist(), found.exit_counts.tolist(), strict=True)) == exits
     with_more = {child for child in exits if trie.has_children[child]}
     assert set(trie.members(found.exit) if found.exit is not None else ()) == with_more

@@ -44,8 +44,9 @@ __all__ = [
 
 ALL_BYTES = (1 << 256) - 1
 
-#: Derivatives that one question about emptiness may look at before it gives up with a LimitError.
-EXPLORED_EXPRESSIONS = 20_000
+#: Derivatives, and parts of them, that one question about emptiness may look at before it gives up with a LimitError.
+EXPLORED_EXPRESSIONS = 10_000
+EXPLORED_PARTS = 20_000
 
 _EMPTY, _EPSILON, _CLASS, _LITERAL, _CONCAT, _UNION, _INTERSECTION, _COMPLEMENT, _REPEAT = range(9)
 
@@ -559,8 +560,16 @@ def is_empty(expression: Expression) -> bool:
     return expression._is_empty
 
 
+def _size(node: Expression) -> int:
+    """Count the parts that a derivative of unions and intersections has to look at, two levels deep."""
+    if node.kind not in (_UNION, _INTERSECTION):
+        return 1
+    return sum(len(part.parts) if part.kind in (_UNION, _INTERSECTION) else 1 for part in node.parts)
+
+
 def _explore(expression: Expression) -> bool:
     """Look depth first for a nullable derivative; mark the way to it as not empty, or all that was seen as empty."""
+    effort = 0
     parents: dict[Expression, Expression | None] = {expression: None}
     stack = [expression]
     while stack:
@@ -573,12 +582,18 @@ def _explore(expression: Expression) -> bool:
             return False
         if node._is_empty:
             continue
-        if len(parents) > EXPLORED_EXPRESSIONS:
-            raise LimitError(
-                "EXPLORED_EXPRESSIONS",
-                f"deciding whether a pattern can match needs more than {EXPLORED_EXPRESSIONS} derivatives; "
-                "make it simpler, or bound its counts lower",
-            )
+        effort += _size(node)
+        limits = (
+            (len(parents), "EXPLORED_EXPRESSIONS", EXPLORED_EXPRESSIONS, "derivatives"),
+            (effort, "EXPLORED_PARTS", EXPLORED_PARTS, "parts of derivatives"),
+        )
+        for needed, name, limit, what in limits:
+            if needed > limit:
+                raise LimitError(
+                    name,
+                    f"deciding whether a pattern can match needs more than {limit} {what}; make it simpler, or bound "
+                    "its counts lower",
+                )
         for target in node._targets or _table(node)[1]:
             if target not in parents and target is not EMPTY:
                 parents[target] = node

@@ -56,11 +56,16 @@ class Item(ABC):
     def expand(self) -> Alternatives:
         """Give the sequences of symbols that this stands for; none of them without a text. Asked for once."""
 
+    def is_nullable(self) -> bool:
+        """Tell whether the empty text is among those that this stands for."""
+        return False
+
     def release(self) -> None:
         """Let go of what leads back here, once nobody will expand it again.
 
         Items are recursive; without this they would wait for the garbage collector.
         """
+        return
 
 
 class Head(ABC):
@@ -79,6 +84,7 @@ class Head(ABC):
 
     def release(self) -> None:
         """Let go of what leads back here, as `Item.release`."""
+        return
 
 
 class Literal(Head):
@@ -247,7 +253,7 @@ class TextBounds:
         self._lengths: dict[TextState, int] | None = None
 
     def shortest(self, state: TextState) -> int:
-        """Give the fewest characters that may follow a state."""
+        """Give the fewest characters that may follow a state; NO_END where no text follows."""
         if self.is_free:
             return 0
         found = self._shortest.get(state)
@@ -266,6 +272,8 @@ class TextBounds:
         if self.is_free:
             return True
         shortest = self.shortest(state)
+        if shortest == NO_END:
+            return False
         if high is not None and shortest > high:
             return False
         if shortest >= low:
@@ -281,7 +289,7 @@ class TextBounds:
         distance = {start: 0}
         queue = deque([start])
         done: set[TextState] = set()
-        best = MAX_TEXT_LENGTH
+        best = NO_END
         end: TextState | None = None
         while queue:
             state = queue.popleft()
@@ -299,7 +307,7 @@ class TextBounds:
             for target in state.transitions()[1]:
                 if isinstance(target, TextState):
                     step = 1 if state.is_start and not target.nullable else 0
-                    if distance[state] + step < distance.get(target, MAX_TEXT_LENGTH):
+                    if distance[state] + step < distance.get(target, NO_END):
                         distance[target] = distance[state] + step
                         before[target] = state
                         (queue.append if step else queue.appendleft)(target)
@@ -354,7 +362,10 @@ class TextBounds:
 
 #: States of a pattern, and characters, that are looked at to count a length beside it.
 MAX_TEXT_STATES = 20_000
-MAX_TEXT_LENGTH = 1_000_000
+MAX_TEXT_LENGTH = 50_000
+
+#: More characters than any text has.
+NO_END = 1 << 62
 
 
 def _check_states(states: Sized) -> None:
@@ -567,6 +578,10 @@ class Union(Item):
         """Give the sequences."""
         return self.alternatives
 
+    def is_nullable(self) -> bool:
+        """Tell whether one of the sequences may be empty."""
+        return any(are_nullable(symbols) for symbols in self.alternatives)
+
 
 class Repeated(Item):
     """`low` to `high` times some symbols (`high` None: without bound).
@@ -584,10 +599,14 @@ class Repeated(Item):
         family: dict[tuple[int, int | None], Repeated] | None = None,
     ):
         self.body = body
-        self.low = low
+        self.low = 0 if are_nullable(body) else low
         self.high = high
         self.family: dict[tuple[int, int | None], Repeated] = {} if family is None else family
         self.family[low, high] = self
+
+    def is_nullable(self) -> bool:
+        """Tell whether none is enough."""
+        return self.low == 0
 
     def release(self) -> None:
         """Forget the other bounds."""
@@ -603,6 +622,18 @@ class Repeated(Item):
         if rest is None:
             rest = Repeated(self.body, *bounds, self.family)
         return ((*self.body, rest), *stop)
+
+
+def are_nullable(symbols: Symbols) -> bool:
+    """Tell whether a sequence of symbols may be the empty text."""
+    return all(
+        symbol.nullable
+        if isinstance(symbol, Expression)
+        else symbol.is_nullable()
+        if isinstance(symbol, Item)
+        else symbol.ended is not None
+        for symbol in symbols
+    )
 
 
 Symbol: TypeAlias = "Expression | Head | Item"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from outlines.constraints.expression import EMPTY, Expression, concat, is_empty, literal, repeat, union
@@ -54,12 +54,17 @@ def term_symbols(term: Term) -> Symbols:
     if isinstance(term, Sequence):
         return tuple(symbol for part in term.terms for symbol in term_symbols(_as_term(part)))
     if isinstance(term, Alternatives):
-        return (Union(*[term_symbols(_as_term(part)) for part in term.terms]),)
+        return _alternatives(term, term.terms)
     if isinstance(term, Choice):
-        return _choice(term)
+        return _alternatives(term, term.items)
     counts = _counts(term)
     if counts is not None:
-        body = term_symbols(_as_term(term.term))  # type: ignore[attr-defined]
+        try:
+            body = term_symbols(_as_term(term.term))  # type: ignore[attr-defined]
+        except EmptyLanguageError:
+            if counts[0]:
+                raise
+            return ()  # none of what has no text
         return (Repeated(body, *counts),)
     if isinstance(term, CFG):
         raise ConstraintError("context-free grammars (CFG, and the type dict) are not supported yet")
@@ -117,7 +122,12 @@ def _patterns(term: Term) -> Iterator[str]:
 def _expression(term: Term) -> Expression | None:
     """Give the expression of a term that is regular; None if something in it isn't."""
     if isinstance(term, String):
-        return literal(term.value.encode())
+        try:
+            return literal(term.value.encode())
+        except UnicodeEncodeError as error:
+            raise ConstraintError(
+                f"{term!r}: character {error.start} is half of a surrogate pair, which has no bytes in UTF-8"
+            ) from error
     if isinstance(term, Regex):
         return read(term.pattern)
     if isinstance(term, Sequence | Alternatives):
@@ -135,5 +145,14 @@ def _expression(term: Term) -> Expression | None:
     return None if body is None else repeat(body, *counts)
 
 
-def _choice(term: Choice) -> Symbols:
-    return (Union(*[term_symbols(_as_term(item)) for item in term.items]),)
+def _alternatives(term: Term, parts: Iterable[Any]) -> Symbols:
+    """Give any of some parts; those that have no text are left out."""
+    ways, empty = [], None
+    for part in parts:
+        try:
+            ways.append(term_symbols(_as_term(part)))
+        except EmptyLanguageError as error:
+            empty = error
+    if not ways:
+        raise EmptyLanguageError(f"{term!r} has no text: none of its alternatives has one") from empty
+    return (Union(*ways),)

@@ -265,7 +265,7 @@ def test_lengths_hit_a_named_limit(monkeypatch, limit, value, pattern, low, prob
 
 @pytest.mark.parametrize(("low", "high"), [(0, None), (1, None), (0, 2), (2, 3), (0, 0), (3, None)])
 def test_repeated_gives_every_count_between_its_bounds(low, high):
-    body = object()
+    body = literal(b"x")
     counts, waiting = set(), [(0, Repeated((body,), low, high))]
     while waiting:
         count, item = waiting.pop()

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
 
 from outlines.constraints.expression import concat
 from outlines.constraints.json_schema.formats import check_format
+from outlines.constraints.json_schema.numbers import MAX_DIGITS
 from outlines.constraints.json_schema.text import QUOTE, encode
 from outlines.constraints.json_schema.value_sets import StringCase, string_case
 from outlines.constraints.regex import search
-from outlines.exceptions import PatternError, SchemaError, UnsupportedKeywordError, shorten
+from outlines.exceptions import LimitError, PatternError, SchemaError, UnsupportedKeywordError, shorten
 
 __all__ = ["NOT_YET", "TYPES", "Place", "check_keywords", "escape_pointer", "read_pattern"]
+
+_MAX_BITS = MAX_DIGITS * 3  # a digit has 3.3 bits
 
 TYPES = ("null", "boolean", "number", "string", "array", "object")
 
@@ -116,13 +120,16 @@ def _check_type(value: Any, pointer: str, keyword: str) -> None:
 
 
 def _check_count(value: Any, pointer: str, keyword: str) -> None:
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or value < 0 or value != int(value):
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < math.inf or value % 1:
         raise _expected(f"{pointer}/{keyword}", "a number of at least 0 without fraction", value)
 
 
 def _check_number(value: Any, pointer: str, keyword: str) -> None:
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise _expected(f"{pointer}/{keyword}", "a number", value)
+    if not -math.inf < value < math.inf:
+        raise _expected(f"{pointer}/{keyword}", "a finite number", value)
+    check_digits(value, f"{pointer}/{keyword}")
 
 
 def _check_exclusive(value: Any, pointer: str, keyword: str) -> None:
@@ -145,6 +152,39 @@ def _check_format(value: Any, pointer: str, keyword: str) -> None:
 def _check_enum(value: Any, pointer: str, keyword: str) -> None:
     if not isinstance(value, list):
         raise _expected(f"{pointer}/{keyword}", "a list of values", value)
+    for i, part in enumerate(value):
+        if type(part) is not str:
+            _check_json(part, f"{pointer}/{keyword}/{i}")
+
+
+def _check_const(value: Any, pointer: str, keyword: str) -> None:
+    _check_json(value, f"{pointer}/{keyword}")
+
+
+def _check_json(value: Any, pointer: str) -> None:
+    """Check that a value is one of JSON, in a loop, since it may be nested deep."""
+    waiting = [value]
+    while waiting:
+        part = waiting.pop()
+        if isinstance(part, dict):
+            if not all(isinstance(name, str) for name in part):
+                raise _expected(pointer, "names that are strings", part)
+            waiting.extend(part.values())
+        elif isinstance(part, list):
+            waiting.extend(part)
+        elif isinstance(part, float):
+            if not -math.inf < part < math.inf:
+                raise _expected(pointer, "a finite number", part)
+        elif isinstance(part, int):
+            check_digits(part, pointer)
+        elif part is not None and not isinstance(part, str):
+            raise _expected(pointer, "a value of JSON", part)
+
+
+def check_digits(value: float, pointer: str) -> None:
+    """Check that a number isn't too long to be compared digit by digit."""
+    if isinstance(value, int) and value.bit_length() > _MAX_BITS:
+        raise LimitError("MAX_DIGITS", f"{pointer}: the number has more than {MAX_DIGITS} digits")
 
 
 def _check_required(value: Any, pointer: str, keyword: str) -> None:
@@ -157,6 +197,7 @@ def _check_required(value: Any, pointer: str, keyword: str) -> None:
 _VALUES: dict[str, Callable[[Any, str, str], None]] = {
     "type": _check_type,
     "enum": _check_enum,
+    "const": _check_const,
     "required": _check_required,
     "minItems": _check_count,
     "maxItems": _check_count,
@@ -177,6 +218,8 @@ _VALUES: dict[str, Callable[[Any, str, str], None]] = {
 def _named_schemas(value: Any, pointer: str) -> list[Place]:
     if not isinstance(value, dict):
         raise _expected(pointer, "an object of schemas", value)
+    if not all(isinstance(name, str) for name in value):
+        raise _expected(pointer, "names that are strings", value)
     return [(part, f"{pointer}/{escape_pointer(name)}") for name, part in value.items()]
 
 

@@ -7,9 +7,9 @@ of digits with digits, so bounds are exact.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from fractions import Fraction
 from functools import lru_cache
+from typing import TypeAlias
 
 from outlines.constraints.expression import (
     EMPTY,
@@ -108,8 +108,9 @@ def _digits(low: int, high: int) -> Expression:
 class _Bounds:
     """Compares digits with those of both bounds at once.
 
-    A bound's digits still to be compared are a string while all digits so far were equal to it, and None once a digit
-    was strictly within it (or where there is no bound). After its last digit a bound goes on with zeros.
+    While all digits so far were equal to a bound's, the bound is *near*; once a digit was strictly within it (or where
+    there is no bound) it no longer matters. What may follow a digit depends on which bounds are near, so the digits
+    are gone through from the last to the first, with the four answers of the place behind.
     """
 
     def __init__(self, is_integer: bool, low_open: bool, high_open: bool):
@@ -121,55 +122,65 @@ class _Bounds:
         self, low: str | None, high: str | None, num_digits: int, lower: str, upper: str, is_first: bool
     ) -> Expression:
         """Give so many digits before the point and then the rest; `lower` and `upper` are the bounds' after it."""
-        if num_digits == 0:
-            return self._rest(lower if low is not None else None, upper if high is not None else None)
-        if low is None and high is None and not is_first:
-            return concat(repeat(_DIGIT, num_digits, num_digits), self._rest(None, None))
-        least = 1 if is_first and num_digits > 1 else 0
-        return self._step(
-            low, high, least, lambda low, high: self.whole(low, high, num_digits - 1, lower, upper, False)
-        )
+        following = self._fraction(lower, upper)
+        for i in range(num_digits - 1, -1, -1):
+            least = 1 if is_first and i == 0 and num_digits > 1 else 0
+            digits = None if low is None else int(low[i]), None if high is None else int(high[i])
+            following = {near: _step(near, *digits, least, following) for near in _NEAR}
+        return following[low is not None, high is not None]
 
-    def _rest(self, lower: str | None, upper: str | None) -> Expression:
+    def _fraction(self, lower: str, upper: str) -> _Following:
         """Give the point and the digits after it, or nothing where the number may end."""
-        nothing = EPSILON if self._may_end(lower, upper) else EMPTY
         if self.is_integer:
-            return nothing
-        return union(concat(_POINT, self._step(lower, upper, 0, self._places)), nothing)
+            return {near: self._end(near, lower, upper) for near in _NEAR}
+        length = max(len(lower), len(upper))
+        lower, upper = lower.ljust(length, "0"), upper.ljust(length, "0")
+        following = {near: self._zeros(near) for near in _NEAR}
+        for i in range(length - 1, -1, -1):
+            stepped = {near: _step(near, int(lower[i]), int(upper[i]), 0, following) for near in _NEAR}
+            ends = {near: self._end(near, lower[i:].rstrip("0"), upper[i:].rstrip("0")) for near in _NEAR}
+            if i:
+                following = {near: union(stepped[near], ends[near]) for near in _NEAR}
+            else:
+                return {near: union(concat(_POINT, stepped[near]), ends[near]) for near in _NEAR}
+        ends = {near: self._end(near, "", "") for near in _NEAR}
+        return {near: union(concat(_POINT, _step(near, 0, 0, 0, following)), ends[near]) for near in _NEAR}
 
-    def _places(self, lower: str | None, upper: str | None) -> Expression:
-        """Give the digits after the point, from some place on."""
-        if lower is None and upper is None:
+    def _zeros(self, near: tuple[bool, bool]) -> Expression:
+        """Give the digits after all of the bounds': a near one goes on with zeros."""
+        is_low, is_high = near
+        if not is_low and not is_high:
             return star(_DIGIT)
-        if lower == "" and upper is None:
-            return concat(star(_ZERO), concat(_NOT_ZERO, star(_DIGIT)) if self.low_open else star(_DIGIT))
-        if upper == "" and not lower:
-            return star(_ZERO) if self._may_end(lower, upper) else EMPTY
-        nothing = EPSILON if self._may_end(lower, upper) else EMPTY
-        return union(self._step(lower, upper, 0, self._places), nothing)
+        if is_high:
+            return star(_ZERO) if self._end(near, "", "") is EPSILON else EMPTY
+        return concat(star(_ZERO), concat(_NOT_ZERO, star(_DIGIT)) if self.low_open else star(_DIGIT))
 
-    def _may_end(self, lower: str | None, upper: str | None) -> bool:
-        """Tell whether the number is within the bounds if it ends here; bounds have no zeros at their end."""
-        return (lower is None or (lower == "" and not self.low_open)) and (upper != "" or not self.high_open)
+    def _end(self, near: tuple[bool, bool], lower: str, upper: str) -> Expression:
+        """Give the empty text if the number is within the bounds as it stands; the bounds' digits end in no zeros."""
+        is_above = not near[0] or (lower == "" and not self.low_open)
+        is_below = not near[1] or upper != "" or not self.high_open
+        return EPSILON if is_above and is_below else EMPTY
 
-    def _step(
-        self, low: str | None, high: str | None, least: int, follow: Callable[[str | None, str | None], Expression]
-    ) -> Expression:
-        """Read a digit of at least `least`: equal to the low bound's, between them, or equal to the high one's."""
-        below = int(low[:1] or "0") if low is not None else -1
-        above = int(high[:1] or "0") if high is not None else 10
-        rest_low = low[1:] if low is not None else None
-        rest_high = high[1:] if high is not None else None
-        if below > above:
-            return EMPTY
-        if below == above:
-            return concat(_digits(below, below), follow(rest_low, rest_high)) if below >= least else EMPTY
-        ways = []
-        between = _digits(max(below + 1, least), above - 1)
-        if between is not EMPTY:
-            ways.append(concat(between, follow(None, None)))
-        if low is not None and below >= least:
-            ways.append(concat(_digits(below, below), follow(rest_low, None)))
-        if high is not None and above >= least:
-            ways.append(concat(_digits(above, above), follow(None, rest_high)))
-        return union(*ways)
+
+#: Which bounds may be near: the low one, the high one.
+_NEAR = ((False, False), (True, False), (False, True), (True, True))
+
+_Following: TypeAlias = "dict[tuple[bool, bool], Expression]"
+
+
+def _step(
+    near: tuple[bool, bool], low: int | None, high: int | None, least: int, following: _Following
+) -> Expression:
+    """Read a digit of at least `least`: equal to a near bound's, or between them."""
+    below = low if near[0] and low is not None else -1
+    above = high if near[1] and high is not None else 10
+    if below > above:
+        return EMPTY
+    if below == above:
+        return concat(_digits(below, below), following[near]) if below >= least else EMPTY
+    ways = [concat(_digits(max(below + 1, least), above - 1), following[False, False])]
+    if below >= least:
+        ways.append(concat(_digits(below, below), following[True, False]))
+    if least <= above < 10:
+        ways.append(concat(_digits(above, above), following[False, True]))
+    return union(*ways)

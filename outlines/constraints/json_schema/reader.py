@@ -17,7 +17,7 @@ from urllib.parse import unquote
 from outlines.constraints.expression import matches
 from outlines.constraints.json_schema.formats import format_case
 from outlines.constraints.json_schema.keywords import TYPES, check_keywords, escape_pointer, read_pattern
-from outlines.constraints.json_schema.text import dump
+from outlines.constraints.json_schema.text import dump, is_text
 from outlines.constraints.json_schema.value_sets import (
     ANYTHING,
     ArrayCase,
@@ -40,6 +40,9 @@ __all__ = ["Document"]
 MAX_CASES = 4096
 
 
+#: Characters of a JSON pointer; all pointers into a schema nested deep would take its square in memory.
+MAX_POINTER_LENGTH = 65_536
+
 #: Schemas that are the same value, nested by $ref, allOf, anyOf or oneOf; deeper is an error and no overflow.
 MAX_IN_PLACE_DEPTH = 200
 
@@ -50,13 +53,17 @@ _DEMANDING = frozenset(
 )
 
 #: An index into a list, in a JSON pointer (RFC 6901, section 4).
-_INDEX = re.compile("0|[1-9][0-9]*")
+_INDEX = re.compile("0|[1-9][0-9]{0,9}")
 
 #: Keywords by which several schemas describe one value: none of them alone knows all of its members.
 _IN_PLACE = frozenset(("$ref", "allOf", "anyOf", "oneOf"))
 
 #: Up to draft 7, whatever stands beside $ref is ignored.
 _REFERENCE_ALONE = re.compile(r"json-schema\.org/draft-0[3-7]/")
+
+
+class _CircularError(Exception):
+    """The cases of a place are asked for while they are being found."""
 
 
 class Document:
@@ -90,6 +97,7 @@ class Document:
         self._value_sets: dict[Formula, tuple[Case, ...]] = {}
         self._own_cases: dict[int, tuple[Case, ...]] = {}
         self._inhabited: dict[Formula, bool] = {ANYTHING: True}
+        self._open: set[int] = set()  # places whose cases are being found
         self._read_all(schema)
         self.start: Formula = frozenset((self.place(schema, ""),))
 
@@ -135,9 +143,14 @@ class Document:
                 schema = {"$ref": schema["$ref"]}
                 self._schemas[number] = schema
             waiting.extend(check_keywords(schema, pointer))
-            reference = schema.get("$ref")
-            if reference is not None:
-                target, target_pointer = self._resolve(reference, f"{pointer}/$ref")
+            if len(pointer) > MAX_POINTER_LENGTH:
+                raise LimitError(
+                    "MAX_POINTER_LENGTH",
+                    f"{pointer[:60]}…: the schema is nested so deep that a pointer into it has more than "
+                    f"{MAX_POINTER_LENGTH} characters; give its inner parts names in $defs",
+                )
+            if "$ref" in schema:
+                target, target_pointer = self._resolve(schema["$ref"], f"{pointer}/$ref")
                 waiting.append((target, target_pointer))
                 self._targets[number] = self.place(target, target_pointer)
             if "oneOf" in schema:
@@ -146,7 +159,18 @@ class Document:
                 raise UnsupportedKeywordError(f"{pointer}/$id", "an embedded resource is not supported yet")
 
         for number in exclusive:  # whether its branches are disjoint is known before the first mask
-            self._cases(number, ())
+            self._own(number)
+
+    def _own(self, place: int) -> tuple[Case, ...]:
+        """Give the cases of one place, asked for from outside of any other."""
+        try:
+            return self._cases(place, ())
+        except _CircularError:
+            if self._open:
+                raise
+            raise UnsupportedKeywordError(
+                self._pointers[place], "its named values are compared with a schema that leads back to them"
+            ) from None
 
     def _resolve(self, reference: Any, pointer: str) -> tuple[Any, str]:
         """Find what a reference within the document stands for."""
@@ -181,7 +205,7 @@ class Document:
         """
         found = self._value_sets.get(formula)
         if found is None:
-            sets = [self._cases(place, ()) for place in sorted(formula)]
+            sets = [self._own(place) for place in sorted(formula)]
             found = (
                 sets[0] if len(sets) == 1 else tuple(self._meet_all(sets, formula)) if sets else _EVERYTHING
             )
@@ -191,26 +215,28 @@ class Document:
     def _meet_all(self, sets: Iterable[Iterable[Case]], formula: Formula) -> list[Case]:
         result: list[Case] | None = None
         for cases in sets:
-            cases = list(cases)
-            if result is None:
-                result = cases
-                continue
-            if len(result) * len(cases) > 1000 * MAX_CASES:
+            result = list(cases) if result is None else self._meet_both(result, list(cases))
+            if sum(not isinstance(case, NamedCase) for case in result) > MAX_CASES:
                 raise LimitError(
-                    "MAX_CASES", f"{self.pointer(formula)}: the alternatives multiply beyond reason"
-                )
-            met = (self._meet_pair(left, right) for left in result for right in cases)
-            result = [case for case in met if case is not None]
-            if len(result) > MAX_CASES:
-                raise LimitError(
-                    "MAX_CASES",
-                    f"{self.pointer(formula)}: the alternatives multiply to more than {MAX_CASES} cases",
+                    "MAX_CASES", f"{self.pointer(formula)}: the alternatives multiply to more than {MAX_CASES} cases"
                 )
         return list(_EVERYTHING) if result is None else result
 
+    def _meet_both(self, left: list[Case], right: list[Case]) -> list[Case]:
+        """Meet two unions; values that are named on both sides are found by what they are, not pair by pair."""
+        named = {_identity(case.value) for case in right if isinstance(case, NamedCase)}
+        others = [case for case in right if not isinstance(case, NamedCase)]
+        result: list[Case] = []
+        for case in left:
+            if isinstance(case, NamedCase):
+                is_in = _identity(case.value) in named or any(self._contains(other, case.value) for other in others)
+                result += [case] if is_in else []
+            else:
+                met = (self._meet_pair(case, other) for other in right)
+                result += [found for found in met if found is not None]
+        return result
+
     def _meet_pair(self, left: Case, right: Case) -> Case | None:
-        if isinstance(left, NamedCase):
-            return left if self._contains(right, left.value) else None
         if isinstance(right, NamedCase):
             return right if self._contains(left, right.value) else None
         met = meet(left, right)
@@ -230,11 +256,21 @@ class Document:
             raise SchemaError(
                 self._pointers[place], "refers to itself in place, so it says nothing; break the circle"
             )
+        if place in self._open:
+            raise _CircularError
         chain = (*chain, place)
         pointer = self._pointers[place]
         if len(chain) > MAX_IN_PLACE_DEPTH:
             raise LimitError("MAX_IN_PLACE_DEPTH", f"{pointer}: schemas of one value are nested more than "
                              f"{MAX_IN_PLACE_DEPTH} deep; flatten them")  # fmt: skip
+        self._open.add(place)
+        try:
+            found = self._own_cases[place] = self._find_cases(schema, pointer, place, chain)
+        finally:
+            self._open.discard(place)
+        return found
+
+    def _find_cases(self, schema: dict[str, Any], pointer: str, place: int, chain: tuple[int, ...]) -> tuple[Case, ...]:
         sets: list[Iterable[Case]] = [self._keyword_cases(schema, pointer)]
         if place in self._targets:
             sets.append(self._cases(self._targets[place], chain))
@@ -247,28 +283,58 @@ class Document:
                     self._check_disjoint(branches, chain)
                 sets.append([case for branch in branches for case in self._cases(branch, chain)])
         met = self._meet_all(sets, frozenset((place,))) if len(sets) > 1 else sets[0]
-        found = self._own_cases[place] = tuple(dict.fromkeys(met))
-        return found
+        return tuple(dict.fromkeys(met))
 
     def _check_disjoint(self, branches: list[int], chain: tuple[int, ...]) -> None:
         """oneOf is anyOf where no two branches share a value; else it takes a complement, which isn't there yet."""
-        for j, right in enumerate(branches):
+        cases = [self._cases(branch, chain) for branch in branches]
+        if self._are_told_apart(cases):
+            return
+        for j, right in enumerate(cases):
             for i in range(j):
-                both = [self._cases(branches[i], chain), self._cases(right, chain)]
-                shared = self._meet_all(both, frozenset((right,)))
-                if any(self._is_inhabited_case(case, chain) for case in shared):
+                shared = self._meet_all([cases[i], right], frozenset((branches[j],)))
+                if any(self._may_have_value(case) for case in shared):
                     raise UnsupportedKeywordError(
-                        self._pointers[right].rpartition("/")[0],
+                        self._pointers[branches[j]].rpartition("/")[0],
                         f"branches {i} and {j} of `oneOf` share values, and that is not enforced yet; make them differ "
                         "(for example by a required const), or use anyOf",
                     )
 
-    def _is_inhabited_case(self, case: Case, chain: tuple[int, ...]) -> bool:
-        """Tell whether a case has a value, "yes" where that leads back to a place that is being read."""
-        needs = _needs(case)
-        if needs is None:
+    def _are_told_apart(self, branches: list[tuple[Case, ...]]) -> bool:
+        """Tell at a glance that branches are of objects which one required member tells apart by its named values."""
+        if not all(branch and isinstance(case, ObjectCase) for branch in branches for case in branch):
             return False
-        return all(bool(formula & frozenset(chain)) or self.is_inhabited(formula) for formula in needs)
+        objects = [[case for case in branch if isinstance(case, ObjectCase)] for branch in branches]
+        common = frozenset.intersection(*[case.required for branch in objects for case in branch])
+        return any(self._tells_apart(name, objects) for name in common)
+
+    def _tells_apart(self, name: str, branches: list[list[ObjectCase]]) -> bool:
+        seen: set[Any] = set()
+        for branch in branches:
+            values: set[Any] = set()
+            for case in branch:
+                formula = dict(case.names).get(name, case.rest)
+                if not formula or not all("const" in s or "enum" in s for s in map(self._schemas.__getitem__, formula)
+                                          if isinstance(s, dict)):  # fmt: skip
+                    return False
+                try:
+                    members = self.value_set(formula)
+                except _CircularError:
+                    return False
+                if not all(isinstance(member, NamedCase) for member in members):
+                    return False
+                values.update(_identity(member.value) for member in members if isinstance(member, NamedCase))
+            if not seen.isdisjoint(values):
+                return False
+            seen |= values
+        return True
+
+    def _may_have_value(self, case: Case) -> bool:
+        """Tell whether a case has a value, "yes" where that leads back to a place that is being read."""
+        try:
+            return self.has_value(case)
+        except _CircularError:
+            return True
 
     def _keyword_cases(self, schema: dict[str, Any], pointer: str) -> list[Case]:
         """Give the cases of a place's own keywords."""
@@ -325,6 +391,9 @@ class Document:
         required = schema.get("required", ())
         if not isinstance(required, list):  # draft 3 wrote a boolean at the property
             required = ()
+        for name in (*names, *required):
+            if not name.isascii() and not is_text(name):  # it can't be written
+                names[name] = self._formula(False, pointer)
         return ObjectCase(tuple(names.items()), frozenset(required), rest)
 
     def _formula(self, schema: Any, pointer: str) -> Formula:
@@ -411,6 +480,7 @@ class Document:
         return (
             kind == "object"
             and case.required <= value.keys()
+            and all(map(is_text, value))
             and all(self._satisfies(names.get(name, case.rest), part) for name, part in value.items())
         )
 

@@ -21,7 +21,7 @@ from outlines.constraints.expression import (
     union,
 )
 
-__all__ = ["ANY_TEXT", "CHARACTER", "QUOTE", "STRING_REST", "dump", "encode", "name_text", "unescape"]
+__all__ = ["ANY_TEXT", "CHARACTER", "QUOTE", "STRING_REST", "dump", "encode", "is_text", "name_text", "unescape"]
 
 QUOTE = literal(b'"')
 
@@ -116,6 +116,11 @@ STRING_REST = concat(ANY_TEXT, QUOTE)
 def dump(value: Any) -> bytes:
     """Give the one text of a scalar value that is generated where a schema names it."""
     return json.dumps(value, ensure_ascii=False).encode("utf-8", "surrogatepass")
+
+
+def is_text(value: str) -> bool:
+    """Tell whether a string is one of characters: a lone surrogate is none, and has no bytes in UTF-8."""
+    return not any("\ud800" <= character <= "\udfff" for character in value)
 
 
 def name_text(name: str) -> bytes:
