@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from outlines.constraints.expression import EMPTY, Expression, alternatives, spine
-from outlines.constraints.items import TextBounds, TextState
 from outlines.constraints.json_schema.text import ANY_TEXT, STRING_REST
+from outlines.constraints.strings import TextBounds, TextState
 from outlines.rows import Base, bases_and_list, bases_of_nodes, pack
 from outlines.spread import Run, Spread, Start, State, StateNumbers, join, spread
 from outlines.trie import ROOT, Trie

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from outlines.constraints.expression import EMPTY, Expression
-from outlines.constraints.items import TextState
+from outlines.constraints.strings import TextState
 from outlines.rows import Base, bases_of_nodes
 from outlines.trie import Trie
 

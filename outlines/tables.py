@@ -13,7 +13,9 @@ import numpy as np
 
 from outlines.automaton import END, Automaton, HeadSymbol, Threads
 from outlines.constraints.expression import Expression
-from outlines.constraints.items import KeyPlace, Keys, Literal, Symbols, Text, WordNode
+from outlines.constraints.items import Literal, Symbols, WordNode
+from outlines.constraints.names import KeyPlace, Keys
+from outlines.constraints.strings import Text
 from outlines.exceptions import EmptyLanguageError, LimitError
 from outlines.reach import HeadTables, Reach
 from outlines.rows import Base, Words, bases_and_list, pack, unpack

@@ -205,12 +205,11 @@ class Trie:
     def nodes_above(self, byte: int) -> bytes:
         """Give a flag a node: whether some token reads `byte` below it."""
         flags = np.zeros(self.num_nodes, bool)
-        found = 1 + np.flatnonzero(self.byte[1:] == byte)
-        while len(found):
-            above = np.unique(self.parent[found])
-            above = above[~flags[above]]
+        above = np.unique(self.parent[1:][self.byte[1:] == byte])
+        while len(above):
             flags[above] = True
-            found = above[above > 0]
+            above = np.unique(self.parent[above])
+            above = above[~flags[above]]
         return flags.tobytes()
 
     def token_flags(self, nodes: NDArray) -> NDArray:

@@ -185,7 +185,7 @@ def _load_or_build(tokens: Sequence[bytes | None]) -> Trie:
     content.update(b"".join(t for t in tokens if t is not None))
     path = _cache_folder() / f"trie-{_FORMAT}-{content.hexdigest()[:32]}.npz"
     try:
-        with open(path, "rb") as handle, np.load(handle, allow_pickle=False) as file:
+        with open(path, "rb") as stored, np.load(stored, allow_pickle=False) as file:
             return Trie({name: file[name] for name in Trie.ARRAYS})
     except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile):
         pass  # not there, or cut off by somebody who was killed: build it again

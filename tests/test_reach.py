@@ -23,9 +23,9 @@ from outlines.constraints.expression import (
     star,
     union,
 )
-from outlines.constraints.items import TextBounds, TextState
 from outlines.constraints.json_schema.text import ANY_TEXT, QUOTE, STRING_REST, encode
 from outlines.constraints.regex import read, search
+from outlines.constraints.strings import TextBounds, TextState
 from outlines.engine import Vocabulary
 from outlines.reach import HeadTables
 from outlines.rows import unpack

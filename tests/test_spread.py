@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 
 from outlines import spread as spread_module
 from outlines.constraints.expression import EMPTY, byte_class, concat, literal, star
-from outlines.constraints.items import TextState
 from outlines.constraints.json_schema.text import QUOTE, STRING_REST, encode
 from outlines.constraints.regex import read
+from outlines.constraints.strings import TextState
 from outlines.rows import unpack
 from outlines.spread import Run, Start, StateNumbers, join, spread
 from outlines.trie import ROOT, Trie

@@ -24,9 +24,9 @@ from outlines.constraints.expression import (
     spine,
     star,
 )
-from outlines.constraints.items import TextBounds, TextState
 from outlines.constraints.json_schema.numbers import number_texts
 from outlines.constraints.json_schema.text import CHARACTER, QUOTE, STRING_REST
+from outlines.constraints.strings import TextBounds, TextState
 
 __all__ = [
     "ANYTHING",

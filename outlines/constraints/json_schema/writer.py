@@ -13,18 +13,7 @@ from functools import lru_cache
 from typing import Any
 
 from outlines.constraints.expression import EPSILON, Expression, concat, counts, spine
-from outlines.constraints.items import (
-    Alternatives,
-    Item,
-    Keys,
-    Literal,
-    NameTable,
-    Symbol,
-    Symbols,
-    Union,
-    text,
-    words,
-)
+from outlines.constraints.items import Alternatives, Item, Literal, Symbol, Symbols, Union, words
 from outlines.constraints.json_schema.reader import Document
 from outlines.constraints.json_schema.text import QUOTE, STRING_REST, dump, name_text, unescape
 from outlines.constraints.json_schema.value_sets import (
@@ -40,7 +29,9 @@ from outlines.constraints.json_schema.value_sets import (
     string_case,
     text_state,
 )
+from outlines.constraints.names import Keys, NameTable
 from outlines.constraints.regex import read
+from outlines.constraints.strings import text
 from outlines.exceptions import EmptyLanguageError
 
 __all__ = ["schema_symbols"]

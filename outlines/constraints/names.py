@@ -1,0 +1,162 @@
+"""The name of an object's member, with its closing quote: the head `Keys`.
+
+Declared names are a tree, and a range of their numbers is what may come next. Where other names are free, a free one
+never means a declared one, however it is spelt.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Set
+
+from outlines.constraints.expression import EMPTY, EPSILON, Expression
+from outlines.constraints.items import Head, Symbol, Symbols, WordNode, words
+
+__all__ = ["KeyPlace", "Keys", "NameTable"]
+
+
+class NameTable:
+    r"""The declared names of an object, and where reading a name may be in their tree.
+
+    Parameters
+    ----------
+    names
+        JSON text of each name without its opening quote and with its closing one, as it is written.
+    members
+        What follows each name.
+    start
+        Expression of the rest of any JSON string with its closing quote.
+    unescape
+        Gives the bytes as they're written for an escape sequence such as `\u0061`.
+    """
+
+    def __init__(
+        self, names: list[bytes], members: list[Symbols], start: Expression, unescape: Callable[[bytes], bytes]
+    ):
+        self.members = members
+        self.start = start
+        self.unescape = unescape
+        self._places: dict[tuple[WordNode, Expression, bytes, bool], KeyPlace] = {}
+        self.root = self.place(words(names), start, b"", True) if names else None
+
+    def release(self) -> None:
+        """Forget the places, and what follows the names."""
+        self._places.clear()
+        self.members = []
+        self.root = None
+
+    def place(self, node: WordNode, rest: Expression, escape: bytes, is_exact: bool) -> KeyPlace:
+        """Give the one object for a place."""
+        key = (node, rest, escape, is_exact)
+        found = self._places.get(key)
+        if found is None:
+            found = self._places[key] = KeyPlace(self, *key)
+        return found
+
+
+class KeyPlace:
+    """Where a name being read is in the tree of declared names.
+
+    `rest` is the rest of a free name, `escape` the bytes of an escape sequence that isn't complete, and `is_exact`
+    tells whether all was spelt as the declared name is; else it can't become that name, and mustn't mean it.
+    """
+
+    __slots__ = ("table", "node", "rest", "escape", "is_exact")
+
+    def __init__(self, table: NameTable, node: WordNode, rest: Expression, escape: bytes, is_exact: bool):
+        self.table = table
+        self.node = node
+        self.rest = rest
+        self.escape = escape
+        self.is_exact = is_exact
+
+    def bytes_on_tree(self) -> Set[int]:
+        """Give the bytes after which the name may still be in the tree, or be a declared one."""
+        return _ALL_BYTES if self.escape else {*self.node.children(), _BACKSLASH}
+
+    def step(self, byte: int) -> KeyPlace | int | Expression:
+        """Read a byte: a place in the tree, the number of a declared name that ends, or the rest of a free name.
+
+        The rest is EMPTY where no name goes on so, EPSILON where a free name ends.
+        """
+        table = self.table
+        rest = self.rest.step(byte)
+        if rest is EMPTY:
+            return EMPTY
+        if self.escape or byte == _BACKSLASH:
+            escape = self.escape + bytes([byte])
+            if rest is not table.start:
+                return table.place(self.node, rest, escape, self.is_exact)
+            spelt = table.unescape(escape)
+            node: WordNode | None = self.node
+            for part in spelt:
+                node = node.children().get(part) if node is not None else None
+            return rest if node is None else table.place(node, rest, b"", self.is_exact and spelt == escape)
+        child = self.node.children().get(byte)
+        if child is None:
+            return rest
+        if child.word is not None:
+            return child.word
+        return table.place(child, rest, b"", self.is_exact)
+
+
+_BACKSLASH = 0x5C
+_ALL_BYTES = frozenset(range(256))
+
+
+class Keys(Head):
+    """The rest of a member's name: a declared one with a number from `first` to `last`, or a free one.
+
+    A free name never means a declared one, however it is spelt. `free` is what follows it, None where there are none.
+    """
+
+    __slots__ = ("place", "first", "last", "free", "family")
+
+    def __init__(
+        self, place: KeyPlace, first: int, last: int, free: Symbols | None, family: dict[KeyPlace, Keys] | None = None
+    ):
+        self.place = place
+        self.first = first
+        self.last = last
+        self.free = free
+        self.family: dict[KeyPlace, Keys] = {} if family is None else family
+        self.family[place] = self
+
+    def release(self) -> None:
+        """Forget the other places, here and in the table."""
+        self.family.clear()
+        self.place.table.release()
+
+    def allows(self, name: int, place: KeyPlace) -> bool:
+        """Tell whether a declared name may be the one that ends at a place."""
+        return self.first <= name <= self.last and place.is_exact
+
+    def step(self, byte: int) -> tuple[Symbol | None, Symbols] | None:
+        """Read a byte of the name, or its closing quote."""
+        place = self.place
+        if self.free is None:
+            return self._step_declared(byte)
+        outcome = place.step(byte)
+        if isinstance(outcome, int):
+            return (None, place.table.members[outcome]) if self.allows(outcome, place) else None
+        if isinstance(outcome, KeyPlace):
+            return self._at(outcome), ()
+        if outcome is EMPTY:
+            return None
+        return (None, self.free) if outcome is EPSILON else (outcome, self.free)
+
+    def _step_declared(self, byte: int) -> tuple[Symbol | None, Symbols] | None:
+        """Without free names only the declared spelling leads anywhere."""
+        table = self.place.table
+        child = self.place.node.children().get(byte)
+        if child is None or not child.has_between(self.first, self.last):
+            return None
+        if child.word is not None:
+            return None, table.members[child.word]
+        return self._at(table.place(child, table.start, b"", True)), ()
+
+    def _at(self, place: KeyPlace) -> Keys:
+        found = self.family.get(place)
+        return Keys(place, self.first, self.last, self.free, self.family) if found is None else found
+
+    def __repr__(self) -> str:
+        return f"Keys({self.place.node!r}, {self.first}..{self.last}, free={self.free is not None})"

@@ -1,0 +1,100 @@
+"""Names of members: declared ones, free ones, and how they may be spelt."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from outlines.constraints.expression import EMPTY, EPSILON, Expression
+from outlines.constraints.json_schema.text import STRING_REST, name_text, unescape
+from outlines.constraints.names import Keys, NameTable
+
+
+def follow(head, data):
+    """Read bytes along a head: the head that is left (None if it ended) and what was put under it; or None."""
+    under = ()
+    for byte in data:
+        if head is None:
+            return None
+        if isinstance(head, Expression):
+            head = head.step(byte)
+            if head is EMPTY:
+                return None
+            head = None if head is EPSILON else head
+        else:
+            outcome = head.step(byte)
+            if outcome is None:
+                return None
+            head, more = outcome
+            under = (*more, *under)
+    return head, under
+
+
+NAMES = ["a", "ab", "b", "", 'q"', "s/", "é", "\U0001f600", "\n", "\\"]
+FREE = ("free",)
+
+
+def keys(first=0, last=9, free=FREE, names=NAMES):
+    table = NameTable([name_text(n) for n in names], [(n,) for n in names], STRING_REST, unescape)
+    return Keys(table.root, first, last, free)
+
+
+def spellings(character):
+    """Give ways in which JSON writes a character, the one that is generated first."""
+    units = character.encode("utf-16-be")
+    escaped = "".join(f"\\u{units[i : i + 2].hex()}" for i in range(0, len(units), 2))
+    shown = json.dumps(character, ensure_ascii=False)[1:-1]
+    return list(
+        dict.fromkeys([shown, escaped, escaped.upper().replace("\\U", "\\u"), *("\\/",) * (character == "/")])
+    )
+
+
+SPELT_NAMES = st.lists(
+    st.sampled_from(sorted({*"".join(NAMES), "x"})).flatmap(lambda c: st.sampled_from(spellings(c))),
+    max_size=3,
+).map("".join)
+
+
+@given(SPELT_NAMES | st.sampled_from([name_text(n)[:-1].decode() for n in NAMES]),
+       st.integers(0, 9), st.integers(0, 9), st.booleans())  # fmt: skip
+def test_a_name_is_declared_as_it_is_spelt_or_free(spelt, first, last, has_free):
+    name = json.loads(f'"{spelt}"')
+    found = follow(keys(first, last, FREE if has_free else None), f'{spelt}"'.encode())
+    if name in NAMES:
+        is_allowed = first <= NAMES.index(name) <= last and spelt.encode() == name_text(name)[:-1]
+        assert found == ((None, (name,)) if is_allowed else None)
+    else:
+        assert found == ((None, FREE) if has_free else None)
+
+
+@pytest.mark.parametrize(
+    "spelt", [rb"\u0061", rb"\u0061b", rb"a\u0062", rb"s\/", rb"\ud83d\ude00", rb"\u005c", rb"\u00e9"]
+)
+def test_an_escaped_spelling_of_a_declared_name_is_refused(spelt):
+    assert json.loads(b'"' + spelt + b'"') in NAMES
+    assert follow(keys(), spelt) is not None
+    assert follow(keys(), spelt + b'"') is None
+
+
+@pytest.mark.parametrize("spelt", [rb'\ud83d"', rb"\ud83dx", rb'\ude00"', rb"\x", b"\n", b"\xff", rb"\u00g"])
+def test_a_name_that_is_no_json_string_is_refused(spelt):
+    assert follow(keys(), spelt) is None
+
+
+def test_places_of_a_name_are_interned():
+    head = keys()
+    assert follow(head, b"a")[0] is follow(head, b"a")[0]
+    assert follow(head, rb"\u00")[0] is follow(head, rb"\u00")[0]
+    assert follow(head, rb"\u0061")[0] is not follow(head, b"a")[0]
+
+
+def test_without_free_names_only_names_in_range_lead_on():
+    head = keys(0, 1, None, ["a", "bc", "bd"])
+    assert follow(head, b"b") is not None
+    assert follow(head, b"bc") is not None
+    assert follow(head, b"bd") is None
+    assert follow(head, b"x") is None
+    assert follow(keys(1, 2, None, ["a", "bc", "bd"]), b"a") is None
