@@ -1,0 +1,39 @@
+"""The examples of the documentation run, and its links lead somewhere."""
+
+from __future__ import annotations
+
+import doctest
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+PAGES = sorted((ROOT / "docs").glob("*.md"))
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_examples_of_a_page_run(page):
+    failed, attempted = doctest.testfile(str(page), module_relative=False)
+    assert failed == 0
+    assert attempted or ">>>" not in page.read_text()
+
+
+@pytest.mark.parametrize("page", [ROOT / "README.md", *PAGES], ids=lambda page: page.name)
+def test_links_within_the_project_lead_somewhere(page):
+    for target in re.findall(r"\]\((?!https?:)([^)#]+)\)", page.read_text()):
+        assert (page.parent / target).exists(), target
+
+
+def test_files_that_the_architecture_names_exist():
+    text = (ROOT / "docs" / "architecture.md").read_text()
+    for name in re.findall(r"`([\w/]+(?:\.py|/))`", text):
+        places = [ROOT / name, ROOT / "outlines" / name]
+        assert any(place.exists() for place in places), name
+
+
+def test_limits_that_are_documented_exist():
+    text = (ROOT / "docs" / "json-text.md").read_text()
+    source = "".join(path.read_text() for path in (ROOT / "outlines").rglob("*.py"))
+    for name in re.findall(r"`((?:MAX|EXPLORED)_[A-Z_]+)`", text):
+        assert f'"{name}"' in source, name
