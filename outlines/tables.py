@@ -341,7 +341,7 @@ class Tables:
                 taken.update(unpack(base.words).tolist())
             if head.allows(name, place):
                 given.append(((), trie.tokens[below]))
-                given.append(self._walk(below, push(place.table.members[name], tail)))
+                given.append(self._walk(below, push(place.table.member(name), tail)))
         if not taken:
             return _join([(bases, tokens), *given]) if given else (bases, tokens)
         cleared = pack(list(taken), self.vocabulary.num_words)
@@ -379,7 +379,7 @@ class Tables:
         """Follow the tree of declared names; each node of it knows whether a name in range lies below."""
         trie = self._trie
         first, last = head.first, head.last
-        members = head.place.table.members
+        member = head.place.table.member
         tokens: list[int] = []
         parts: list[_Found] = []
         for below, word in self._declared_within(node, head.place.node):
@@ -387,7 +387,7 @@ class Tables:
                 continue
             tokens += trie.tokens[below]
             if word.word is not None and trie.children[below]:
-                parts.append(self._walk(below, self._automaton.push(members[word.word], tail)))
+                parts.append(self._walk(below, self._automaton.push(member(word.word), tail)))
         return _join([((), tuple(tokens)), *parts]) if parts else ((), tuple(tokens))
 
     def _declared_within(self, node: int, word: WordNode) -> list[tuple[int, WordNode]]:

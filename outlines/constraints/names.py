@@ -21,8 +21,8 @@ class NameTable:
     ----------
     names
         JSON text of each name without its opening quote and with its closing one, as it is written.
-    members
-        What follows each name.
+    find_member
+        Gives what follows a name, by its number; asked for once.
     start
         Expression of the rest of any JSON string with its closing quote.
     unescape
@@ -30,18 +30,32 @@ class NameTable:
     """
 
     def __init__(
-        self, names: list[bytes], members: list[Symbols], start: Expression, unescape: Callable[[bytes], bytes]
+        self,
+        names: list[bytes],
+        find_member: Callable[[int], Symbols],
+        start: Expression,
+        unescape: Callable[[bytes], bytes],
     ):
-        self.members = members
+        self._find_member: Callable[[int], Symbols] | None = find_member
+        self._members: dict[int, Symbols] = {}
         self.start = start
         self.unescape = unescape
         self._places: dict[tuple[WordNode, Expression, bytes, bool], KeyPlace] = {}
         self.root = self.place(words(names), start, b"", True) if names else None
 
+    def member(self, name: int) -> Symbols:
+        """Give what follows a name, by its number."""
+        found = self._members.get(name)
+        if found is None:
+            assert self._find_member is not None
+            found = self._members[name] = self._find_member(name)
+        return found
+
     def release(self) -> None:
         """Forget the places, and what follows the names."""
         self._places.clear()
-        self.members = []
+        self._find_member = None
+        self._members.clear()
         self.root = None
 
     def place(self, node: WordNode, rest: Expression, escape: bytes, is_exact: bool) -> KeyPlace:
@@ -137,7 +151,7 @@ class Keys(Head):
             return self._step_declared(byte)
         outcome = place.step(byte)
         if isinstance(outcome, int):
-            return (None, place.table.members[outcome]) if self.allows(outcome, place) else None
+            return (None, place.table.member(outcome)) if self.allows(outcome, place) else None
         if isinstance(outcome, KeyPlace):
             return self._at(outcome), ()
         if outcome is EMPTY:
@@ -151,7 +165,7 @@ class Keys(Head):
         if child is None or not child.has_between(self.first, self.last):
             return None
         if child.word is not None:
-            return None, table.members[child.word]
+            return None, table.member(child.word)
         return self._at(table.place(child, table.start, b"", True)), ()
 
     def _at(self, place: KeyPlace) -> Keys:

@@ -38,7 +38,7 @@ FREE = ("free",)
 
 
 def keys(first=0, last=9, free=FREE, names=NAMES):
-    table = NameTable([name_text(n) for n in names], [(n,) for n in names], STRING_REST, unescape)
+    table = NameTable([name_text(n) for n in names], lambda name: (names[name],), STRING_REST, unescape)
     return Keys(table.root, first, last, free)
 
 

@@ -258,21 +258,28 @@ class ObjectWriter:
         for i in range(self.last - 1, -1, -1):
             self.next_required[i] = i if self.names[i][0] in case.required else self.next_required[i + 1]
         space = writer.space
-        self._afters = [AfterMember(self, i) for i in range(self.last + 1)]
+        self._afters: dict[int, AfterMember] = {}
         self.free: Symbols | None = None
         if document.is_inhabited(case.rest):
-            self.free = (space, _COLON, space, writer.value(case.rest), space, self._afters[self.last])
+            self.free = (space, _COLON, space, writer.value(case.rest), space, self.after(self.last))
         self._keys: dict[int, Symbol | None] = {}
         # Declared names that have no value stay in the tree, so that no free name means one of them.
         declared = [name for name, _ in self.names] + [
             name for name, formula in all_names if not document.is_inhabited(formula)
         ]
-        members: list[Symbols] = [
-            (space, _COLON, space, writer.value(formula), space, self._afters[i + 1])
-            for i, (_, formula) in enumerate(self.names)
-        ]
-        members += [()] * (len(declared) - len(members))
-        self.table = NameTable([name_text(name) for name in declared], members, STRING_REST, unescape)
+        self.table = NameTable([name_text(name) for name in declared], self.member, STRING_REST, unescape)
+
+    def after(self, place: int) -> AfterMember:
+        """Give what follows the member before a place."""
+        found = self._afters.get(place)
+        if found is None:
+            found = self._afters[place] = AfterMember(self, place)
+        return found
+
+    def member(self, place: int) -> Symbols:
+        """Give what follows the name of a declared member."""
+        space = self.writer.space
+        return space, _COLON, space, self.writer.value(self.names[place][1]), space, self.after(place + 1)
 
     def release(self) -> None:
         """Forget the items, as `Item.release`."""
