@@ -52,8 +52,8 @@ class Trie:
         The children of node n are `first_child[n]` to `first_child[n] + num_children[n] - 1`, in order of their bytes.
     token_start : int32 [N + 1], token : int32 [T]
         The tokens whose bytes are node n's string are `token[token_start[n]:token_start[n + 1]]`.
-    big_nodes : frozenset of int
-        The nodes with at least BIG_NODE nodes below.
+    big_nodes : dict of int to int
+        How many nodes are below those with at least BIG_NODE.
     levels : list of (int, int)
         The first node of each level, and the one after its last.
     depth : int64 [N], parent : int32 [N]
@@ -150,12 +150,12 @@ class Trie:
             levels.append((end, end + int(self.num_children[start:end].sum())))
         return levels
 
-    def _find_big_nodes(self) -> frozenset[int]:
+    def _find_big_nodes(self) -> dict[int, int]:
         """Give the nodes with at least BIG_NODE nodes below, added up level by level, deepest first."""
         below = np.zeros(self.num_nodes, np.int64)
         for start, end in reversed(self.levels[1:]):
             np.add.at(below, self.parent[start:end], 1 + below[start:end])
-        return frozenset(np.flatnonzero(below >= BIG_NODE).tolist())
+        return {node: int(below[node]) for node in np.flatnonzero(below >= BIG_NODE).tolist()}
 
     def merge(self, nodes: NDArray) -> int | None:
         """Give the node that stands for what may follow any of the plain `nodes`; None if nothing follows."""

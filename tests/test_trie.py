@@ -156,8 +156,8 @@ def test_big_nodes_have_that_many_nodes_below(least, tokens):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(trie_module, "BIG_NODE", least)
         trie = Trie.build(tokens)
-    expected = {node for node, expected in pairs(trie, naive(tokens)) if below(expected) >= least}
-    assert trie.big_nodes == expected
+    sizes = {node: below(expected) for node, expected in pairs(trie, naive(tokens))}
+    assert trie.big_nodes == {node: size for node, size in sizes.items() if size >= least}
 
 
 def test_empty_vocabulary_is_a_root():
