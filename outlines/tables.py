@@ -383,7 +383,7 @@ class Tables:
         tokens: list[int] = []
         parts: list[_Found] = []
         for below, word in self._declared_within(node, head.place.node):
-            if not word.has_between(first, last):
+            if word.between(first, last) is None:
                 continue
             tokens += trie.tokens[below]
             if word.word is not None and trie.children[below]:

@@ -115,7 +115,7 @@ class WordNode(Head):
     Children are found when first asked for, so a set of 50,000 words costs its sorting.
     """
 
-    __slots__ = ("texts", "ids", "low", "high", "depth", "_children", "_sorted_ids", "is_open", "ended")
+    __slots__ = ("texts", "ids", "low", "high", "depth", "_children", "_sorted_ids", "_literal", "is_open", "ended")
 
     def __init__(self, texts: list[bytes], ids: list[int], low: int, high: int, depth: int):
         self.texts = texts
@@ -125,6 +125,7 @@ class WordNode(Head):
         self.depth = depth
         self._children: dict[int, WordNode] | None = None
         self._sorted_ids: list[int] | None = None
+        self._literal: Literal | None = None
         self.ended = () if len(texts[low]) == depth else None
         self.is_open = high - low > 1 or self.ended is None
 
@@ -149,18 +150,26 @@ class WordNode(Head):
             self._children = found
         return found
 
-    def has_between(self, first: int, last: int) -> bool:
-        """Tell whether a word below has an id from `first` to `last`."""
+    def between(self, first: int, last: int) -> tuple[int, bool] | None:
+        """Give the first id of a word below from `first` to `last`, and whether it's the only one."""
         ids = self._sorted_ids
         if ids is None:
             ids = self._sorted_ids = sorted(self.ids[self.low : self.high])
         place = bisect_left(ids, first)
-        return place < len(ids) and ids[place] <= last
+        if place == len(ids) or ids[place] > last:
+            return None
+        return ids[place], place + 1 == len(ids) or ids[place + 1] > last
 
     def step(self, byte: int) -> tuple[Symbol | None, Symbols] | None:
-        """Read the next byte of a word."""
+        """Read the next byte of a word; where only one word is left, it goes on as a literal."""
         child = self.children().get(byte)
-        return None if child is None else (child, ())
+        if child is None:
+            return None
+        if child.high - child.low == 1 and child.ended is None:
+            if child._literal is None:
+                child._literal = Literal(child.texts[child.low], child.depth)
+            return child._literal, ()
+        return child, ()
 
     def __repr__(self) -> str:
         return f"WordNode({self.texts[self.low : self.high][:4]!r}, depth={self.depth})"

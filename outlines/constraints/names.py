@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Set
 
 from outlines.constraints.expression import EMPTY, EPSILON, Expression
-from outlines.constraints.items import Head, Symbol, Symbols, WordNode, words
+from outlines.constraints.items import Head, Literal, Symbol, Symbols, WordNode, words
 
 __all__ = ["KeyPlace", "Keys", "NameTable"]
 
@@ -38,6 +38,8 @@ class NameTable:
     ):
         self._find_member: Callable[[int], Symbols] | None = find_member
         self._members: dict[int, Symbols] = {}
+        self._names = names
+        self._literals: dict[int, Literal] = {}
         self.start = start
         self.unescape = unescape
         self._places: dict[tuple[WordNode, Expression, bytes, bool], KeyPlace] = {}
@@ -49,6 +51,13 @@ class NameTable:
         if found is None:
             assert self._find_member is not None
             found = self._members[name] = self._find_member(name)
+        return found
+
+    def literal(self, name: int) -> Literal:
+        """Give a name as a literal, by its number."""
+        found = self._literals.get(name)
+        if found is None:
+            found = self._literals[name] = Literal(self._names[name])
         return found
 
     def release(self) -> None:
@@ -159,13 +168,17 @@ class Keys(Head):
         return (None, self.free) if outcome is EPSILON else (outcome, self.free)
 
     def _step_declared(self, byte: int) -> tuple[Symbol | None, Symbols] | None:
-        """Without free names only the declared spelling leads anywhere."""
+        """Without free names only the declared spelling leads anywhere; the only name left goes on as a literal."""
         table = self.place.table
         child = self.place.node.children().get(byte)
-        if child is None or not child.has_between(self.first, self.last):
+        found = child.between(self.first, self.last) if child is not None else None
+        if child is None or found is None:
             return None
         if child.word is not None:
             return None, table.member(child.word)
+        name, is_only = found
+        if is_only:
+            return table.literal(name).at(child.depth), table.member(name)
         return self._at(table.place(child, table.start, b"", True)), ()
 
     def _at(self, place: KeyPlace) -> Keys:

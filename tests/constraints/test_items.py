@@ -63,13 +63,17 @@ def test_words_are_those_of_the_list(texts, first, last):
         assert (found is not None) == (data in prefixes)
         if found is None:
             continue
-        node = found[0]
+        head, node = found[0], root
+        for byte in data:
+            node = node.children()[byte]
         below = [i for i, text in enumerate(texts) if text.startswith(data)]
-        assert (node.ended is not None) == (data in texts)
+        assert (head.ended is not None) == (node.ended is not None) == (data in texts)
+        assert head.is_open == node.is_open
         assert node.word == (texts.index(data) if data in texts else None)
         assert node.is_open == any(texts[i] != data for i in below)
         assert set(node.children()) == {texts[i][len(data)] for i in below if texts[i] != data}
-        assert node.has_between(first, last) == any(first <= i <= last for i in below)
+        within = sorted(i for i in below if first <= i <= last)
+        assert node.between(first, last) == ((within[0], len(within) == 1) if within else None)
 
 
 def test_children_of_words_are_one_object_each():

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from outlines.constraints.expression import EMPTY, EPSILON, Expression
+from outlines.constraints.items import Literal
 from outlines.constraints.json_schema.text import STRING_REST, name_text, unescape
 from outlines.constraints.names import Keys, NameTable
 
@@ -30,6 +31,8 @@ def follow(head, data):
                 return None
             head, more = outcome
             under = (*more, *under)
+    if isinstance(head, Literal) and not head.is_open:  # the only name left, read to its end
+        head = None
     return head, under
 
 

@@ -262,12 +262,18 @@ class ObjectWriter:
         self.free: Symbols | None = None
         if document.is_inhabited(case.rest):
             self.free = (space, _COLON, space, writer.value(case.rest), space, self.after(self.last))
-        self._keys: dict[int, Symbol | None] = {}
-        # Declared names that have no value stay in the tree, so that no free name means one of them.
-        declared = [name for name, _ in self.names] + [
-            name for name, formula in all_names if not document.is_inhabited(formula)
-        ]
-        self.table = NameTable([name_text(name) for name in declared], self.member, STRING_REST, unescape)
+        self._keys: dict[int, Symbols | None] = {}
+        # Names that have no value stay in the tree of names, so that no free name means one of them.
+        self._valueless = [name for name, formula in all_names if not document.is_inhabited(formula)]
+        self._table: NameTable | None = None
+
+    @property
+    def table(self) -> NameTable:
+        """The tree of names, made when there's a choice."""
+        if self._table is None:
+            declared = [*[name for name, _ in self.names], *self._valueless]
+            self._table = NameTable([name_text(name) for name in declared], self.member, STRING_REST, unescape)
+        return self._table
 
     def after(self, place: int) -> AfterMember:
         """Give what follows the member before a place."""
@@ -286,14 +292,15 @@ class ObjectWriter:
         self._afters.clear()
         self._keys.clear()
         self.free = None
-        self.table.release()
+        if self._table is not None:
+            self._table.release()
 
     def symbols(self) -> Symbols:
         """Give an object of the case."""
         keys, may_end = self.keys(0), self.may_end(0)
         alternatives: list[Symbols] = []
         if keys is not None:
-            alternatives.append((_QUOTE, keys))
+            alternatives.append(keys)
         if may_end:
             alternatives.append((_CLOSE_OBJECT,))
         return _OPEN_OBJECT, self.writer.space, Union(*alternatives)
@@ -302,32 +309,24 @@ class ObjectWriter:
         """Tell whether no declared name from a place on is required."""
         return self.next_required[place] == self.last
 
-    def keys(self, place: int) -> Symbol | None:
-        """Give the head of the next member's name, after its opening quote; None if no member can follow."""
+    def keys(self, place: int) -> Symbols | None:
+        """Give the next member, from its name on; None if no member can follow."""
         if place not in self._keys:
             self._keys[place] = self._find_keys(place)
         return self._keys[place]
 
-    def _find_keys(self, place: int) -> Symbol | None:
+    def _find_keys(self, place: int) -> Symbols | None:
         free = self.free if self.may_end(place) else None
         last = min(self.next_required[place], self.last - 1)
-        if self.table.root is None:
-            return _FreeName(free) if free is not None else None
-        if place > last and free is None:
-            return None
-        return Keys(self.table.root, place, last, free)
-
-
-class _FreeName(Item):
-    """Any name, where none is declared."""
-
-    __slots__ = ("free",)
-
-    def __init__(self, free: Symbols):
-        self.free = free
-
-    def expand(self) -> Alternatives:
-        return ((STRING_REST, *self.free),)
+        if free is None:
+            if place > last:
+                return None
+            if place == last:  # no choice
+                return Literal(dump(self.names[place][0])), *self.member(place)
+        elif self.table.root is None:
+            return _QUOTE, STRING_REST, *free
+        assert self.table.root is not None
+        return _QUOTE, Keys(self.table.root, place, last, free)
 
 
 class AfterMember(Item):
@@ -349,7 +348,7 @@ class AfterMember(Item):
         keys = owner.keys(self.place)
         alternatives: list[Symbols] = []
         if keys is not None:
-            alternatives.append((_COMMA, owner.writer.space, _QUOTE, keys))
+            alternatives.append((_COMMA, owner.writer.space, *keys))
         if owner.may_end(self.place):
             alternatives.append((_CLOSE_OBJECT,))
         return alternatives
