@@ -80,7 +80,7 @@ class Automaton:
     def _find_closure(self, tail: int) -> Threads:
         threads: dict[int, None] = {}
         seen = {tail}
-        repeated: set[tuple[int, int]] = set()
+        repeated: dict[tuple[int, int], Repeated] = {}
         stack = [tail]
         while stack:
             at = stack.pop()
@@ -93,9 +93,9 @@ class Automaton:
             if isinstance(symbol, Repeated):
                 # An empty repetition only uses up the count: what follows it is among what follows the first one.
                 key = (id(symbol.family), rest)
-                if key in repeated:
+                known_bounds = repeated.setdefault(key, symbol)
+                if known_bounds is not symbol and known_bounds.includes(symbol):
                     continue
-                repeated.add(key)
             if isinstance(symbol, Item):
                 alternatives = self._expansions.get(symbol)
                 if alternatives is None:

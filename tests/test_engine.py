@@ -342,3 +342,16 @@ def test_optional_body_that_repeats_a_hundred_thousand_times_costs_no_more_than_
     constraint = Constraint(dsl.QuantifyBetween(body, 0, 100_000), bytes_and())
     assert constraint.is_accepting(constraint.start_state)
     assert constraint.is_accepting(after(constraint, b"nullnull"))
+
+
+@pytest.mark.parametrize(
+    ("term", "text"),
+    [
+        (dsl.QuantifyMaximum(dsl.KleenePlus(dsl.QuantifyExact(dsl.JsonSchema('{"type": "null"}'), 2)), 3), "null" * 8),
+        (dsl.KleenePlus(dsl.QuantifyBetween(dsl.JsonSchema('{"type": "string"}'), 0, 2)), '"a""b""c""d""e"'),
+        (dsl.QuantifyMinimum(dsl.Optional(dsl.JsonSchema('{"type": "null"}')), 1), "nullnullnull"),
+    ],
+)
+def test_repetition_of_a_repetition_begins_again(term, text):
+    constraint = Constraint(term, bytes_and())
+    assert constraint.is_accepting(after(constraint, text.encode()))

@@ -219,6 +219,10 @@ class Repeated(Item):
         self.family: dict[tuple[int, int | None], Repeated] = {} if family is None else family
         self.family[low, high] = self
 
+    def includes(self, other: Repeated) -> bool:
+        """Tell whether every number of times that another repetition of the same body allows is allowed here."""
+        return self.low <= other.low and (self.high is None or (other.high is not None and other.high <= self.high))
+
     def is_nullable(self) -> bool:
         """Tell whether none is enough."""
         return self.low == 0
