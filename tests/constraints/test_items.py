@@ -6,28 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from outlines.constraints.expression import EMPTY, EPSILON, Expression, literal, star
+from outlines.constraints.expression import literal, star
 from outlines.constraints.items import Literal, Repeated, Union, words
-
-
-def follow(head, data):
-    """Read bytes along a head: the head that is left (None if it ended) and what was put under it; or None."""
-    under = ()
-    for byte in data:
-        if head is None:
-            return None
-        if isinstance(head, Expression):
-            head = head.step(byte)
-            if head is EMPTY:
-                return None
-            head = None if head is EPSILON else head
-        else:
-            outcome = head.step(byte)
-            if outcome is None:
-                return None
-            head, more = outcome
-            under = (*more, *under)
-    return head, under
+from tests.heads import follow
 
 
 def test_literal_reads_its_bytes_and_shares_its_rests():

@@ -8,33 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from outlines.constraints.expression import EMPTY, EPSILON, Expression
 from outlines.constraints.items import Literal
 from outlines.constraints.json_schema.text import STRING_REST, name_text, unescape
 from outlines.constraints.names import Keys, NameTable
-
-
-def follow(head, data):
-    """Read bytes along a head: the head that is left (None if it ended) and what was put under it; or None."""
-    under = ()
-    for byte in data:
-        if head is None:
-            return None
-        if isinstance(head, Expression):
-            head = head.step(byte)
-            if head is EMPTY:
-                return None
-            head = None if head is EPSILON else head
-        else:
-            outcome = head.step(byte)
-            if outcome is None:
-                return None
-            head, more = outcome
-            under = (*more, *under)
-    if isinstance(head, Literal) and not head.is_open:  # the only name left, read to its end
-        head = None
-    return head, under
-
+from tests.heads import follow
 
 NAMES = ["a", "ab", "b", "", 'q"', "s/", "é", "\U0001f600", "\n", "\\"]
 FREE = ("free",)
@@ -43,6 +20,13 @@ FREE = ("free",)
 def keys(first=0, last=9, free=FREE, names=NAMES):
     table = NameTable([name_text(n) for n in names], lambda name: (names[name],), STRING_REST, unescape)
     return Keys(table.root, first, last, free)
+
+
+def read_name(head, data):
+    """Read a whole name; the only one left is a literal, which ends without a further byte."""
+    found = follow(head, data)
+    is_read = found is not None and isinstance(found[0], Literal) and not found[0].is_open
+    return (None, found[1]) if is_read else found
 
 
 def spellings(character):
@@ -65,7 +49,7 @@ SPELT_NAMES = st.lists(
        st.integers(0, 9), st.integers(0, 9), st.booleans())  # fmt: skip
 def test_a_name_is_declared_as_it_is_spelt_or_free(spelt, first, last, has_free):
     name = json.loads(f'"{spelt}"')
-    found = follow(keys(first, last, FREE if has_free else None), f'{spelt}"'.encode())
+    found = read_name(keys(first, last, FREE if has_free else None), f'{spelt}"'.encode())
     if name in NAMES:
         is_allowed = first <= NAMES.index(name) <= last and spelt.encode() == name_text(name)[:-1]
         assert found == ((None, (name,)) if is_allowed else None)

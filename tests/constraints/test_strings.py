@@ -9,32 +9,12 @@ import re
 import pytest
 
 from outlines.constraints import strings
-from outlines.constraints.expression import EMPTY, EPSILON, Expression, concat
+from outlines.constraints.expression import concat
 from outlines.constraints.json_schema.text import QUOTE, STRING_REST, encode
 from outlines.constraints.regex import read
 from outlines.constraints.strings import Text, TextBounds, TextState, text
 from outlines.exceptions import LimitError
-
-
-def follow(head, data):
-    """Read bytes along a head: the head that is left (None if it ended) and what was put under it; or None."""
-    under = ()
-    for byte in data:
-        if head is None:
-            return None
-        if isinstance(head, Expression):
-            head = head.step(byte)
-            if head is EMPTY:
-                return None
-            head = None if head is EPSILON else head
-        else:
-            outcome = head.step(byte)
-            if outcome is None:
-                return None
-            head, more = outcome
-            under = (*more, *under)
-    return head, under
-
+from tests.heads import follow
 
 ALPHABET = "aé\n"
 LONGEST = 6
