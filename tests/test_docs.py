@@ -37,3 +37,18 @@ def test_limits_that_are_documented_exist():
     source = "".join(path.read_text() for path in (ROOT / "outlines").rglob("*.py"))
     for name in re.findall(r"`((?:MAX|EXPLORED)_[A-Z_]+)`", text):
         assert f'"{name}"' in source, name
+
+
+def test_numbers_of_the_readme_are_those_of_the_report_that_it_links():
+    readme = (ROOT / "README.md").read_text()
+    (report,) = re.findall(r"\]\((benchmarks/results/[^)]*maskbench[^)]*\.md)\)", readme)
+    text = (ROOT / report).read_text()
+    names = {
+        "time to first mask": "TTFM",
+        "time between masks, first pass": "TBM cold",
+        "time between masks, same text again": "TBM warm",
+    }
+    for shown, name in names.items():
+        average, p50, _, _, p99, _ = re.findall(rf"\*\*{name}, ratio\*\*(.*)", text)[0].replace("*", "").split("|")[1:-1]
+        row = [part.strip() for part in (average, p50, p99)]
+        assert f"| {shown} | {' | '.join(row)} |" in readme

@@ -10,7 +10,7 @@ from outlines.constraints.expression import EMPTY, Expression, concat, is_empty,
 from outlines.constraints.items import Repeated, Symbols, Union
 from outlines.constraints.json_schema import schema_symbols
 from outlines.constraints.regex import looks_around, read
-from outlines.exceptions import ConstraintError, EmptyLanguageError
+from outlines.exceptions import ConstraintError, EmptyLanguageError, shorten
 from outlines.types.dsl import (
     CFG,
     Alternatives,
@@ -96,13 +96,21 @@ def _counts(term: Term) -> tuple[int, int | None] | None:
 
 
 def _joined(term: Term) -> Expression | None:
-    """Give the expression of a term, read as one pattern where a part looks past its own edge."""
-    if not isinstance(term, Regex) and any(looks_around(pattern) for pattern in _patterns(term)):
-        try:
-            return read(to_regex(term))
-        except TypeError:  # some part has no regular expression: the others are read by themselves
-            return None
-    return _expression(term)
+    """Give the expression of a term, read as one pattern where a part looks past its own edge.
+
+    None if something in it has no expression; then such a part is an error, unless its edges are the text's own.
+    """
+    around = next((pattern for pattern in _patterns(term) if looks_around(pattern)), None)
+    if around is None or isinstance(term, Regex):
+        return _expression(term)
+    if _expression(term) is not None:
+        return read(to_regex(term))
+    if isinstance(term, Alternatives | Choice):
+        return None
+    raise ConstraintError(
+        f"the pattern {shorten(around)} looks past its own edge, at a part of {type(term).__name__} that isn't "
+        "regular, and that is not supported yet; take its anchors, word boundaries and lookarounds out"
+    )
 
 
 def _patterns(term: Term) -> Iterator[str]:

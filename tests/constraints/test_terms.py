@@ -257,3 +257,22 @@ def test_what_is_no_term_is_a_type_error():
 
     with pytest.raises(TypeError, match="cannot build a constraint from"):
         term_symbols(Other())
+
+
+@pytest.mark.parametrize(
+    "term",
+    [
+        Sequence([Regex(r"a\b"), JsonSchema('{"type": "null"}')]),
+        dsl.KleeneStar(either(Regex("^a"), JsonSchema('{"type": "null"}'))),
+    ],
+)
+def test_pattern_that_looks_past_its_edge_at_a_json_value_is_refused(term):
+    with pytest.raises(ConstraintError, match=r"looks past its own edge.*take its anchors"):
+        Constraint(term, VOCABULARY)
+
+
+def test_edges_of_an_alternative_of_the_whole_text_are_those_of_the_text():
+    constraint = Constraint(either(Regex("^a$"), JsonSchema('{"type": "null"}')), VOCABULARY)
+    assert accepts(constraint, "a")
+    assert accepts(constraint, "null")
+    assert not accepts(constraint, "anull")
