@@ -49,6 +49,7 @@ def test_numbers_of_the_readme_are_those_of_the_report_that_it_links():
         "time between masks, same text again": "TBM warm",
     }
     for shown, name in names.items():
-        average, p50, _, _, p99, _ = re.findall(rf"\*\*{name}, ratio\*\*(.*)", text)[0].replace("*", "").split("|")[1:-1]
+        (ratios,) = re.findall(rf"\*\*{name}, ratio\*\*(.*)", text)
+        average, p50, _, _, p99, _ = ratios.replace("*", "").split("|")[1:-1]
         row = [part.strip() for part in (average, p50, p99)]
         assert f"| {shown} | {' | '.join(row)} |" in readme
