@@ -100,8 +100,10 @@ def _joined(term: Term) -> Expression | None:
 
     None if something in it has no expression; then such a part is an error, unless its edges are the text's own.
     """
+    if isinstance(term, Regex):
+        return _expression(term)
     around = next((pattern for pattern in _patterns(term) if looks_around(pattern)), None)
-    if around is None or isinstance(term, Regex):
+    if around is None:
         return _expression(term)
     if _expression(term) is not None:
         return read(to_regex(term))

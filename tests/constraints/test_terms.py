@@ -276,3 +276,10 @@ def test_edges_of_an_alternative_of_the_whole_text_are_those_of_the_text():
     assert accepts(constraint, "a")
     assert accepts(constraint, "null")
     assert not accepts(constraint, "anull")
+
+
+def test_pattern_nested_too_deep_names_itself_alone_and_within_a_term():
+    deep = Regex("(" * 5_000 + "a" + ")" * 5_000)
+    for term in (deep, Sequence([deep, "b"])):
+        with pytest.raises(PatternError, match="nested too deeply"):
+            Constraint(term, VOCABULARY)

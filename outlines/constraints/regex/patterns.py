@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
+
 from outlines.constraints import characters
 from outlines.constraints.characters import ALL, Characters
 from outlines.constraints.expression import Expression
@@ -75,7 +78,8 @@ def looks_around(pattern: str) -> bool:
     PatternError
         If it can't be read.
     """
-    return not PythonReader(pattern, 0).tree.is_plain
+    with _deep_nesting_named(pattern):
+        return not PythonReader(pattern, 0).tree.is_plain
 
 
 def _read(
@@ -87,13 +91,20 @@ def _read(
 ) -> Expression:
     if not isinstance(pattern, str):
         raise TypeError(f"a pattern is a str, got {pattern!r} of type {type(pattern).__name__}")
-    try:
+    with _deep_nesting_named(pattern):
         tree = reader(pattern, flags).tree
         if around is not None:
             anything = Repeat(OneOf(around), 0, None)
             tree = sequence([anything, tree, anything])
         spelling = Spelling(encode)
         return spelling.read(tree) if tree.is_plain else Assertions(tree, pattern, spelling).language()
+
+
+@contextlib.contextmanager
+def _deep_nesting_named(pattern: str) -> Iterator[None]:
+    """Turn an overflow of Python's stack into an error that says what to do."""
+    try:
+        yield
     except RecursionError:
         raise PatternError(
             pattern, 0, "groups are nested too deeply. Take out groups that aren't needed."
