@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from outlines.constraints.expression import EMPTY, Expression, alternatives, spine
-from outlines.constraints.json_schema.text import ANY_TEXT, STRING_REST
+from outlines.constraints.json_schema.text import ANY_TEXT, QUOTE, STRING_REST
 from outlines.constraints.strings import TextBounds, TextState
 from outlines.rows import Base, bases_and_list, bases_of_nodes, pack
 from outlines.spread import Run, Spread, Start, State, StateNumbers, join, spread
@@ -200,7 +200,7 @@ class HeadTables:
 
     def _find_reach(self, node: int, expression: Expression) -> Reach:
         trie = self.trie
-        if expression is not STRING_REST and any(spine(part)[0] is ANY_TEXT for part in alternatives(expression)):
+        if _is_unanchored_string(expression):
             return self._find_unanchored(node, expression)
         walk = self._walk(node, expression, StateNumbers())
         reached = walk.others.nodes
@@ -375,6 +375,17 @@ class HeadTables:
                         found = b""
             self._classes[state] = found
         return found
+
+
+def _is_unanchored_string(expression: Expression) -> bool:
+    """Tell whether this is the rest of a JSON string that any text keeps alive.
+
+    Only strings are spelt with ANY_TEXT; beside one, whatever else ends with its closing quote is a string too.
+    """
+    if expression is STRING_REST:
+        return False
+    spines = [spine(part) for part in alternatives(expression)]
+    return any(parts[0] is ANY_TEXT for parts in spines) and all(parts[-1] is QUOTE for parts in spines)
 
 
 def _common_target(state: State, byte_flags: bytes) -> State | None:
