@@ -30,6 +30,7 @@ rows
 spread
 reach
 automaton
+spelling
 tables
 engine
 processors

@@ -13,9 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, trainers
 
-from outlines import vocabulary as vocabulary_module
 from outlines.trie import Trie
-from outlines.vocabulary import Vocabulary
+from outlines.vocabulary import Vocabulary, disk
 
 BYTES = [bytes([i]) for i in range(256)]
 EOS = 256
@@ -294,7 +293,7 @@ def test_folder_that_cannot_be_written_costs_nothing_else(tmp_path, monkeypatch)
 def test_folder_is_the_named_one_or_the_users(tmp_path, monkeypatch, variables, folder):
     for name, value in variables.items():
         monkeypatch.setenv(name, value.format(tmp_path))
-    assert vocabulary_module._cache_folder() == tmp_path / folder
+    assert disk.cache_folder() == tmp_path / folder
 
 
 BUILD_MANY = """
@@ -302,12 +301,13 @@ import sys
 from pathlib import Path
 import numpy as np
 from outlines.trie import Trie
-from outlines.vocabulary import Vocabulary, _cache_folder
+from outlines.vocabulary import Vocabulary
+from outlines.vocabulary.disk import cache_folder
 
 tokens = [*(bytes([i]) for i in range(256)), None, b"ab", b"abc"]
 expected = Trie.build(tokens).arrays()
 for _ in range(100):
-    for path in _cache_folder().glob("*.npz"):
+    for path in cache_folder().glob("*.npz"):
         path.unlink(missing_ok=True)
     for name, array in Vocabulary(tokens, [256]).trie.arrays().items():
         assert np.array_equal(array, expected[name])
