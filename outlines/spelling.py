@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from outlines.automaton import END, Automaton, Threads
-from outlines.constraints.expression import EMPTY, EPSILON, Expression, stuck_free
+from outlines.constraints.expression import EMPTY, EPSILON, Expression, is_renewable, stuck_free
 from outlines.constraints.items import Head, Item, Literal, Repeated, Symbol, WordNode
 from outlines.constraints.names import Keys
 from outlines.constraints.strings import Text
@@ -108,7 +108,9 @@ class Spelling:
                 if not self._are_single(b"".join(symbol.texts)):
                     return True
             elif isinstance(symbol, Text):
-                if not (symbol.bounds.is_free and self._is_easy_expression(symbol.state.pattern)):
+                pattern = symbol.state.pattern
+                is_easy = symbol.bounds.is_free and self._is_easy_expression(pattern)
+                if not is_easy and not is_renewable(pattern, self.single):
                     return True
             elif isinstance(symbol, Keys):
                 table = symbol.place.table

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from outlines.constraints.expression import stuck_free
+from outlines.constraints.expression import EMPTY, is_renewable, stuck_free
 from outlines.constraints.regex import read
 from outlines.engine import DEAD, FINISHED, Constraint, Vocabulary
 from outlines.exceptions import EmptyLanguageError
@@ -221,6 +221,17 @@ def test_what_single_bytes_complete(pattern, whole, expected):
     assert stuck_free(read(pattern), ASCII, whole) == expected
 
 
+@given(patterns(), st.lists(st.sampled_from([b"a", b"b", b"c", b"\xc3", b"\xa9"])))
+def test_renewable_means_that_single_bytes_have_all_lengths(pattern, tokens):
+    expression = read(pattern)
+    if is_renewable(expression, sum(1 << token[0] for token in set(tokens))):
+        texts = lengths = {expression}
+        for _ in range(8):
+            texts = {after for e in texts for after in e.transitions()[1] if after is not EMPTY}
+            lengths = {after for e in lengths for t in tokens if (after := e.step(t[0])) is not EMPTY}
+            assert any(e.nullable for e in texts) == any(e.nullable for e in lengths)
+
+
 @given(patterns(), st.lists(TEXTS, max_size=4))
 def test_without_a_need_to_look_states_alive_by_bytes_are_by_tokens(pattern, more):
     tokens = [b"a", b"b", *more]
@@ -259,6 +270,9 @@ def test_usual_constraints_take_the_usual_way():
     assert not constraint_looks(RegexTerm("a|\n"), PRINTABLE)  # a newline is never begun
     assert constraint_looks(RegexTerm("a\n|b"), PRINTABLE)
     assert constraint_looks({"enum": ["a", "é"]}, PRINTABLE)
+    nearly_all = [bytes([byte]) for byte in range(256) if byte not in (4, 0x7F, 0xF1, 0xF2)]
+    assert not constraint_looks({"type": "string", "pattern": "^(ab|[^c]{3})+$", "maxLength": 9}, nearly_all)
+    assert constraint_looks({"type": "string", "pattern": "\\x7f$", "maxLength": 9}, nearly_all)
 
 
 # ---- Errors, and hostile cases -------------------------------------------------------------------------------------

@@ -32,6 +32,7 @@ __all__ = [
     "intersected",
     "intersection",
     "is_empty",
+    "is_renewable",
     "join_classes",
     "literal",
     "matches",
@@ -660,6 +661,44 @@ def stuck_free(expression: Expression, single: int, has_whole_characters: bool) 
                 done.add(source)
                 stack.append(source)
     return all(node in done or node in within for node in order)
+
+
+def is_renewable(expression: Expression, single: int) -> bool:
+    """Tell whether each byte of a text may be exchanged for one of a class without leaving the language.
+
+    Then texts of that class alone have all the lengths that others have. False may be caution, as with `stuck_free`.
+    """
+    if expression.positive:
+        stack = [expression]
+        while stack:
+            node = stack.pop()
+            if node.kind == _CLASS:
+                if not node.parts[0] & single:
+                    return False
+            elif node.kind == _LITERAL:
+                if not all(single >> byte & 1 for byte in set(node.parts[0][node.parts[1] :])):
+                    return False
+            elif node.kind == _REPEAT:
+                stack.append(node.parts[0])
+            else:
+                stack.extend(node.parts)
+        return True
+    order = [expression]
+    known = {expression}
+    for node in order:
+        class_of, targets = node.transitions()
+        met = {class_of[byte] for byte in range(256) if single >> byte & 1}
+        for number, target in enumerate(targets):
+            if target is EMPTY:
+                continue
+            if number not in met:
+                return False
+            if target not in known:
+                known.add(target)
+                order.append(target)
+        if len(order) > EXPLORED_STUCK:
+            return False
+    return True
 
 
 #: Derivatives that are looked at for ways on by single bytes.
