@@ -67,17 +67,8 @@ def read_tekken(data: bytes) -> Tokens:
 
 
 def read_tekkenizer(tokenizer: Any) -> Tokens:
-    """Read a `Tekkenizer` of mistral-common."""
-    first = tokenizer.num_special_tokens
-    policy = _keep_policy(tokenizer)
-    texts = [tokenizer.id_to_byte_piece(token, policy) for token in range(first, tokenizer.n_words)]
-    return Tokens([*[None] * first, *texts], [tokenizer.eos_id])
-
-
-def _keep_policy(tokenizer: Any) -> Any:
-    from mistral_common.tokens.tokenizers.base import SpecialTokenPolicy
-
-    return SpecialTokenPolicy.KEEP
+    """Read a `Tekkenizer` of mistral-common, which gives no bytes for special tokens."""
+    return Tokens([tokenizer.id_to_byte_piece(token) for token in range(tokenizer.n_words)], [tokenizer.eos_id])
 
 
 def _by_id(entries: Iterable[tuple[int, bytes]], num_tokens: int) -> list[bytes | None]:
