@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from outlines.vocabulary import pieces
@@ -51,6 +51,7 @@ def _read_names(model: str, names: Sequence[str], kinds: Sequence[int]) -> list[
     """Give the bytes of each token, by the kind of vocabulary (`tokenizer.ggml.model`) and of token."""
     if model in ("llama", "t5"):  # SentencePiece: BPE and unigram
         return [piece_bytes(name, kind) for name, kind in zip(names, kinds, strict=True)]
+    read: Callable[[str], bytes | None]
     if model == "gpt2":
         read = pieces.byte_level
     elif model == "bert":
@@ -73,7 +74,7 @@ def _read_names(model: str, names: Sequence[str], kinds: Sequence[int]) -> list[
     return tokens
 
 
-def _marked_word(name: str) -> bytes:
+def _marked_word(name: str) -> bytes | None:
     """Read a piece of WordPiece as GGUF writes it: a mark where a word begins, and nothing where it goes on."""
     if name.startswith(SPACE_MARK) and len(name) > 1:
         return pieces.word_piece(name[1:], "")

@@ -14,7 +14,7 @@ from outlines.vocabulary.pieces import Tokens
 
 __all__ = ["read_tokenizers", "read_transformers"]
 
-_Reader = Callable[[str], bytes]
+_Reader = Callable[[str], "bytes | None"]
 
 
 def read_transformers(tokenizer: Any) -> Tokens:
@@ -135,7 +135,7 @@ def _reader(decoder: dict[str, Any] | None, tokenizer: Any) -> _Reader:
     return _with_suffix(read, suffix)
 
 
-def _with_suffix(read: _Reader, suffix: str) -> _Reader:
+def _with_suffix(read: Callable[[str], bytes], suffix: str) -> _Reader:
     """Read a mark at the end of a word as a space after it."""
     if not suffix:
         return read

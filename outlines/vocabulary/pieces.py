@@ -67,8 +67,13 @@ def marked(piece: str, mark: str = SPACE_MARK) -> bytes:
     return piece.replace(mark, " ").encode()
 
 
-def word_piece(piece: str, prefix: str = "##") -> bytes:
-    """Read a piece of WordPiece: what begins a word has a space before it, what goes on or is punctuation hasn't."""
+def word_piece(piece: str, prefix: str = "##") -> bytes | None:
+    """Read a piece of WordPiece: what begins a word has a space before it, what goes on or is punctuation hasn't.
+
+    Names such as [CLS] are None: no text is cut so that it holds one.
+    """
+    if is_control(piece):
+        return None
     if prefix and piece.startswith(prefix) and len(piece) > len(prefix):
         return piece[len(prefix) :].encode()
     return (" " + piece if is_word(piece) else piece).encode()
