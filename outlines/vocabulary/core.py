@@ -12,6 +12,7 @@ import threading
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from outlines.exceptions import shorten
 from outlines.trie import Trie
 from outlines.vocabulary import disk, reading
 
@@ -57,9 +58,9 @@ class Vocabulary:
 
     def __init__(self, tokens: Sequence[bytes | None], eos_token_ids: Iterable[int], *, cache: bool = True):
         self.tokens = [text or None for text in tokens]
-        for token, text in enumerate(self.tokens):
-            if text is not None and type(text) is not bytes:
-                raise TypeError(f"token {token}: expected bytes or None, got {text!r:.80}")
+        if not set(map(type, self.tokens)) <= {bytes, type(None)}:
+            token = next(i for i, text in enumerate(self.tokens) if type(text) not in (bytes, type(None)))
+            raise TypeError(f"token {token}: expected bytes or None, got {shorten(self.tokens[token])}")
         self.num_tokens = len(self.tokens)
         self.num_words = -(-self.num_tokens // WORD_BITS)
         self.eos_token_ids = tuple(dict.fromkeys(map(operator.index, eos_token_ids)))
@@ -69,9 +70,8 @@ class Vocabulary:
             if not 0 <= token < self.num_tokens:
                 raise ValueError(f"eos_token_ids: {token} is not an id; the vocabulary has {self.num_tokens} tokens")
             self.tokens[token] = None
-        single = {text[0] for text in self.tokens if text is not None and len(text) == 1}
-        self.lacking = frozenset(range(256)) - single - _NEVER_IN_TEXT
         self.trie = disk.load_or_build(self.tokens) if cache else Trie.build(self.tokens)
+        self.lacking = frozenset(range(256)) - self.trie.single_bytes() - _NEVER_IN_TEXT
         self.lock = threading.RLock()
         self.head_tables: Any = None  # what tables.py knows of heads, for every constraint on this vocabulary
         self.spelling: Any = None  # what tables.py knows of texts that tokens can't spell

@@ -29,9 +29,9 @@ def cache_folder() -> Path:
 
 def load_or_build(tokens: Sequence[bytes | None]) -> Trie:
     """Take the trie from the disk if it's there and whole; else build it and try to keep it."""
-    lengths = np.fromiter((-1 if t is None else len(t) for t in tokens), np.int32, len(tokens))
+    lengths = np.asarray([-1 if t is None else len(t) for t in tokens], np.int32)
     content = hashlib.sha256(lengths.tobytes())
-    content.update(b"".join(t for t in tokens if t is not None))
+    content.update(b"".join([t for t in tokens if t is not None]))
     path = cache_folder() / f"trie-{_FORMAT}-{content.hexdigest()[:32]}.npz"
     try:
         with open(path, "rb") as stored, np.load(stored, allow_pickle=False) as file:

@@ -65,7 +65,7 @@ def _read_names(model: str, names: Sequence[str], kinds: Sequence[int]) -> list[
         )
     tokens: list[bytes | None] = []
     for name, kind in zip(names, kinds, strict=True):
-        if kind not in (NORMAL, USER_DEFINED, BYTE) or not name or pieces.is_reserved(name):
+        if kind not in (NORMAL, USER_DEFINED, BYTE) or not name or pieces.is_mark(name):
             tokens.append(None)
         elif kind == USER_DEFINED:
             tokens.append(None if pieces.is_control(name) else name.encode())
@@ -122,7 +122,7 @@ def read_llama(llama: Any) -> Tokens:
             eos.append(token)
         name = llama_cpp.llama_vocab_get_text(vocabulary, token).decode(errors="replace")
         attributes = llama_cpp.llama_vocab_get_attr(vocabulary, token)
-        is_control = pieces.is_control(name) if attributes & user_defined else pieces.is_reserved(name)
+        is_control = pieces.is_control(name) if attributes & user_defined else pieces.is_mark(name)
         if attributes & silent or is_control:
             tokens.append(None)
         elif is_word_piece:

@@ -34,7 +34,7 @@ def read_transformers(tokenizer: Any) -> Tokens:
         for token, entry in added.items():
             tokens[token] = str(entry.content).encode()
     for token, entry in added.items():
-        if entry.special or pieces.is_reserved(entry.content):
+        if entry.special or pieces.is_mark(entry.content):
             tokens[token] = None
     for token in tokenizer.all_special_ids:
         if 0 <= token < len(tokens):
@@ -52,7 +52,7 @@ def read_tokenizers(tokenizer: Any) -> Tokens:
         tokens[token] = None
     is_byte_level = "ByteLevel" in _kinds(decoder)
     for token, entry in tokenizer.get_added_tokens_decoder().items():
-        if entry.special or pieces.is_reserved(entry.content):
+        if entry.special or pieces.is_mark(entry.content):
             tokens[token] = None
         elif is_byte_level or decoder is None:  # text by its own characters
             tokens[token] = entry.content.encode()
@@ -62,7 +62,7 @@ def read_tokenizers(tokenizer: Any) -> Tokens:
 def _read_pieces(vocabulary: dict[str, int], read: _Reader) -> list[bytes | None]:
     tokens: list[bytes | None] = [None] * (max(vocabulary.values(), default=-1) + 1)
     for piece, token in vocabulary.items():
-        if piece and not pieces.is_reserved(piece):
+        if piece and not pieces.is_mark(piece):
             tokens[token] = read(piece)
     return tokens
 

@@ -5,19 +5,17 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
-__all__ = ["SPACE_MARK", "Tokens", "byte_level", "fallback_byte", "is_control", "is_reserved", "marked", "word_piece"]
+__all__ = ["SPACE_MARK", "Tokens", "byte_level", "fallback_byte", "is_control", "is_mark", "marked", "word_piece"]
 
 SPACE_MARK = "\u2581"  # SentencePiece writes a space so
 
 _BYTE_PIECE = re.compile(r"<0x([0-9A-Fa-f]{2})>")
 
-#: Names that owners of vocabularies give to tokens that mean nothing yet.
-_RESERVED = re.compile(r"[<\[]\|?(unused|reserved)[\w-]*\|?[>\]]", re.I)
+#: Names of tokens that have a meaning, or none yet, and are no text, whatever a vocabulary says of their type.
+_MARK = re.compile(r"<\|.*\|>|<\uff5c.*\uff5c>|[<\[](unused|reserved)[\w-]*[>\]]", re.I)
 
 #: Names of control tokens that some vocabularies list as pieces of the user's own; llama.cpp knows them likewise.
-_CONTROL = re.compile(
-    r"<\|.*\|>|<\uff5c.*\uff5c>|<(start|end)_of_\w+>|</?(s|pad|mask|bos|eos|unk)>|\[[A-Z][A-Z_]*(_\d+)?\]"
-)
+_CONTROL = re.compile(r"<(start|end)_of_\w+>|</?(s|pad|mask|bos|eos|unk)>|\[[A-Z][A-Z_]*(_\d+)?\]")
 
 #: Ideographs that BERT's tokenizer makes words of their own, without spaces around them.
 _IDEOGRAPHS = (
@@ -87,9 +85,9 @@ def is_word(piece: str) -> bool:
 
 def is_control(piece: str) -> bool:
     """Tell whether a piece that a model's owner defined, such as `<|im_end|>` or `[INST]`, is a mark and no text."""
-    return is_reserved(piece) or _CONTROL.fullmatch(piece) is not None
+    return is_mark(piece) or _CONTROL.fullmatch(piece) is not None
 
 
-def is_reserved(piece: str) -> bool:
-    """Tell whether a piece is a name such as `<unused7>` or `[unused7]`, which stands for no text."""
-    return _RESERVED.fullmatch(piece) is not None
+def is_mark(piece: str) -> bool:
+    """Tell whether a piece is a name such as `<|eot|>` or `<unused7>`, which stands for no text."""
+    return _MARK.fullmatch(piece) is not None

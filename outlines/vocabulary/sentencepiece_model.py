@@ -54,7 +54,7 @@ def piece_bytes(name: str, kind: int) -> bytes | None:
     if kind == BYTE:
         return pieces.fallback_byte(name)
     is_text = kind == NORMAL or (kind == USER_DEFINED and not pieces.is_control(name))
-    return pieces.marked(name) if is_text and not pieces.is_reserved(name) else None
+    return pieces.marked(name) if is_text and not pieces.is_mark(name) else None
 
 
 def _fields(data: bytes) -> Iterator[tuple[int, int | bytes]]:
