@@ -26,7 +26,7 @@ from outlines.vocabulary import Vocabulary
 __all__ = ["Completions", "Spelling"]
 
 #: Symbols of a constraint that are looked at before it's taken for one that needs a closer look.
-_MANY_SYMBOLS = 2_000
+_MANY_SYMBOLS = 10_000
 
 #: Steps that one search for a completion may take; some 2 us each.
 MAX_SPELLING_STEPS = 1_000_000

@@ -109,8 +109,6 @@ class Vocabulary:
             If no end-of-sequence token is named, or a file can't be read; the message names the place.
         TypeError
             If the tokenizer is of no known kind.
-        ImportError
-            If a library that reads it isn't installed; the message names the extra.
         """
         tokens, named = reading.read(tokenizer)
         if eos_token_ids is not None:

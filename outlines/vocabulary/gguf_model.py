@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ctypes
+import mmap
 import os
+import struct
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -18,32 +20,116 @@ _ENDS = ("eos_token_id", "eot_token_id", "eom_token_id")
 
 
 def read_gguf(path: str | os.PathLike[str]) -> Tokens:
-    """Read the vocabulary of a GGUF file.
+    """Read the vocabulary of a GGUF file; the package gguf isn't needed.
 
     Raises
     ------
-    ImportError
-        Without the package gguf; the message names the extra.
+    ValueError
+        If the file is cut off, of version 1, or has no vocabulary that is known.
     """
-    try:
-        from gguf import GGUFReader
-    except ImportError as error:
-        raise ImportError("reading a GGUF file needs the package gguf: pip install 'outlines[gguf]'") from error
-    return read_reader(GGUFReader(os.fspath(path)))
+    with open(path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        try:
+            fields = _Header(data).vocabulary()
+        except (struct.error, IndexError, UnicodeDecodeError) as error:
+            raise ValueError("the file is cut off, or no GGUF file") from error
+    return _read_fields(fields.get)
+
+
+class _Header:
+    """The keys and values at the beginning of a GGUF file."""
+
+    def __init__(self, data: mmap.mmap):
+        self._data = data
+        self._place = 4  # after the magic
+        self._order = "<"
+        version = self._number("I")
+        if version & 0xFFFF == 0:  # written by a machine of the other byte order
+            self._order, self._place = ">", 4
+            version = self._number("I")
+        if version < 2:
+            raise ValueError(f"GGUF version {version} is not read; convert the file anew")
+        self._number("Q")  # tensors
+        self._num_fields = self._number("Q")
+
+    def vocabulary(self) -> dict[str, Any]:
+        """Give the fields of the vocabulary that are looked at; the others are passed over."""
+        found = {}
+        for _ in range(self._num_fields):
+            key = self._string().decode()
+            kind = self._number("I")
+            name = key.removeprefix(_PREFIX)
+            if key.startswith(_PREFIX) and name in ("model", "tokens", "token_type", *_ENDS):
+                found[name] = self._value(kind)
+            else:
+                self._skip(kind)
+        return found
+
+    def _number(self, code: str) -> Any:
+        (value,) = struct.unpack_from(self._order + code, self._data, self._place)
+        self._place += struct.calcsize("=" + code)
+        return value
+
+    def _string(self) -> bytes:
+        size = self._number("Q")
+        text = self._data[self._place : self._place + size]
+        if len(text) < size:
+            raise IndexError(size)
+        self._place += size
+        return text
+
+    def _value(self, kind: int) -> Any:
+        if kind == _STRING:
+            return self._string().decode()
+        if kind == _ARRAY:
+            inner, size = self._number("I"), self._number("Q")
+            return [self._value(inner) for _ in range(size)]
+        return self._number(_code(kind))
+
+    def _skip(self, kind: int) -> None:
+        if kind == _STRING:
+            size = self._number("Q")
+            self._place += size
+        elif kind == _ARRAY:
+            inner, size = self._number("I"), self._number("Q")
+            if inner in (_STRING, _ARRAY):
+                for _ in range(size):
+                    self._skip(inner)
+            else:
+                self._place += size * struct.calcsize("=" + _code(inner))
+        else:
+            self._place += struct.calcsize("=" + _code(kind))
+
+
+def _code(kind: int) -> str:
+    if not 0 <= kind < len(_CODES) or kind in (_STRING, _ARRAY):
+        raise ValueError(f"type {kind} of a value is not known; the file is damaged, or newer than this reader")
+    return _CODES[kind]
+
+
+_PREFIX = "tokenizer.ggml."
+
+#: How `struct` reads the types of values, by their numbers; strings and arrays are none of them.
+_STRING, _ARRAY = 8, 9
+_CODES = "BbHhIif?  Qqd"
 
 
 def read_reader(reader: Any) -> Tokens:
     """Read the vocabulary of a `gguf.GGUFReader`."""
 
-    def get(key: str, default: Any = None) -> Any:
-        field = reader.get_field(f"tokenizer.ggml.{key}")
-        return default if field is None else field.contents()
+    def get(key: str) -> Any:
+        field = reader.get_field(_PREFIX + key)
+        return None if field is None else field.contents()
 
+    return _read_fields(get)
+
+
+def _read_fields(get: Callable[[str], Any]) -> Tokens:
+    """Read a vocabulary from the fields below `tokenizer.ggml`."""
     names = get("tokens")
     if names is None:
         raise ValueError("the GGUF file has no vocabulary (tokenizer.ggml.tokens); give the tokenizer itself")
     kinds = get("token_type") or [NORMAL] * len(names)
-    eos = [get(key) for key in _ENDS if get(key) is not None]
+    eos = [token for key in _ENDS if (token := get(key)) is not None]
     return Tokens(_read_names(get("model"), names, kinds), list(dict.fromkeys(eos)))
 
 

@@ -66,9 +66,9 @@ def _read_path(path: Path) -> Tokens:
         return _read_folder(path)
     with open(path, "rb") as file:  # a file that isn't there is an error that names it
         first = file.read(4)
-    if first == b"GGUF":
-        return gguf_model.read_gguf(path)
     try:
+        if first == b"GGUF":
+            return gguf_model.read_gguf(path)
         data = path.read_bytes()
         if data[:64].lstrip().startswith(b"{"):
             return _read_json(data)

