@@ -19,11 +19,11 @@ from outlines.constraints.expression import EMPTY, EPSILON, Expression, is_renew
 from outlines.constraints.items import Head, Item, Literal, Repeated, Symbol, WordNode
 from outlines.constraints.names import Keys
 from outlines.constraints.strings import Text
-from outlines.exceptions import LimitError
+from outlines.exceptions import EmptyLanguageError, LimitError, shorten
 from outlines.trie import ROOT, Trie
 from outlines.vocabulary import Vocabulary
 
-__all__ = ["Completions", "Spelling"]
+__all__ = ["Completions", "Spelling", "find_completions"]
 
 #: Symbols of a constraint that are looked at before it's taken for one that needs a closer look.
 _MANY_SYMBOLS = 10_000
@@ -166,6 +166,31 @@ def generators(texts: set[bytes]) -> set[bytes]:
     return kept
 
 
+def find_completions(automaton: Automaton, vocabulary: Vocabulary) -> Completions | None:
+    """Give what tells the states of a constraint that tokens can complete; None where those are all of them.
+
+    Raises
+    ------
+    EmptyLanguageError
+        If tokens spell no text of the constraint at all.
+    """
+    if not vocabulary.lacking:
+        return None
+    if vocabulary.spelling is None:
+        vocabulary.spelling = Spelling(vocabulary)
+    if not vocabulary.spelling.needs_look(automaton):
+        return None
+    completions = Completions(automaton, vocabulary.spelling, vocabulary.trie)
+    if not completions.is_live(automaton.start):
+        stuck_at = completions.stuck_at()
+        needed = f": no token begins with any of the bytes {shorten(stuck_at)}, which would come next"
+        raise EmptyLanguageError(
+            f"this vocabulary's tokens spell no text that satisfies the constraint{needed if stuck_at else ''}. Take a "
+            f"type that does without, or a model with a token for every byte; this one lacks {len(vocabulary.lacking)}"
+        )
+    return completions
+
+
 class Completions:
     """Which states of a constraint tokens can complete, and the rows of these states.
 
@@ -192,6 +217,10 @@ class Completions:
     def is_live(self, threads: Threads) -> bool:
         """Tell whether some sequence of tokens completes the text; each thread is asked for until one can be."""
         return any(thread == END or self._search.has_end(thread, ROOT) for thread in threads)
+
+    def stuck_at(self) -> bytes:
+        """Give the bytes that texts looked at so far would go on with, where no token does."""
+        return self._search.stuck_at()
 
     def tokens(self, threads: Threads) -> NDArray:
         """Give the tokens that a state allows: a walk of the trie, with the state after each byte of each token."""
@@ -317,6 +346,19 @@ class _Search:
                 else:
                     stack.append(asked)
         return True
+
+    def stuck_at(self) -> bytes:
+        """Give the bytes that some head reads between two tokens and no token begins with."""
+        begins = self._spelling.moves(ROOT)
+        found: set[int] = set()
+        for (_, place), node in self._nodes.items():
+            symbol = self._symbols[node]
+            if place == ROOT and isinstance(symbol, Expression):
+                class_of, targets = symbol.transitions()
+                found.update(byte for byte in range(256) if targets[class_of[byte]] is not EMPTY)
+            elif place == ROOT and isinstance(symbol, Head):
+                found.update(byte for byte in range(256) if symbol.step(byte) is not None)
+        return bytes(sorted(found - begins.keys()))
 
     def _node(self, symbol: Symbol | int, place: int) -> int:
         key = (~symbol if isinstance(symbol, int) else id(symbol), place)

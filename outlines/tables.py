@@ -16,10 +16,10 @@ from outlines.constraints.expression import Expression
 from outlines.constraints.items import Literal, Symbols, WordNode
 from outlines.constraints.names import KeyPlace, Keys
 from outlines.constraints.strings import Text
-from outlines.exceptions import EmptyLanguageError, LimitError
+from outlines.exceptions import LimitError
 from outlines.reach import HeadTables, Reach
 from outlines.rows import Base, Words, bases_and_list, pack, unpack
-from outlines.spelling import Completions, Spelling
+from outlines.spelling import find_completions
 from outlines.trie import ROOT
 from outlines.vocabulary import WORD_BITS, Vocabulary
 
@@ -82,26 +82,9 @@ class Tables:
             self._declared: dict[tuple[int, WordNode], list[tuple[int, WordNode]]] = {}
             self._row_limit = max(64, ROW_BUDGET_BYTES // (4 * vocabulary.num_words))
             self._stays: dict[int, bytearray] = {}  # of states that many tokens don't change: a flag a token
-            self._completions = self._find_completions()  # None where all that is alive by bytes is by tokens
+            self._completions = find_completions(self._automaton, vocabulary)
             self.start_state = self._state(self._automaton.start)
         self._owns_symbols = owns_symbols
-
-    def _find_completions(self) -> Completions | None:
-        vocabulary = self.vocabulary
-        if not vocabulary.lacking:
-            return None
-        if vocabulary.spelling is None:
-            vocabulary.spelling = Spelling(vocabulary)
-        if not vocabulary.spelling.needs_look(self._automaton):
-            return None
-        completions = Completions(self._automaton, vocabulary.spelling, self._trie)
-        if not completions.is_live(self._automaton.start):
-            shown = bytes(sorted(vocabulary.lacking, key=lambda byte: (not 0x20 < byte < 0x7F, byte))[:12])
-            raise EmptyLanguageError(
-                "this vocabulary can't spell any text that satisfies the constraint: it has no token of its own for "
-                f"{len(vocabulary.lacking)} bytes, such as {shown!r}; take another type, or another model"
-            )
-        return completions
 
     def __del__(self) -> None:
         """Free the symbols at once: they lead back to each other."""
