@@ -9,13 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import cached_property
+from typing import Any
 from weakref import WeakKeyDictionary
 
 import numpy as np
 from numpy.typing import NDArray
 
 from outlines.automaton import END, Automaton, Threads
-from outlines.constraints.expression import EMPTY, EPSILON, Expression, is_renewable, stuck_free
+from outlines.constraints.expression import EMPTY, EPSILON, Expression, completes, is_renewable, stuck_free
 from outlines.constraints.items import Head, Item, Literal, Repeated, Symbol, WordNode
 from outlines.constraints.names import Keys
 from outlines.constraints.strings import Text
@@ -28,8 +29,11 @@ __all__ = ["Completions", "Spelling", "find_completions"]
 #: Symbols of a constraint that are looked at before it's taken for one that needs a closer look.
 _MANY_SYMBOLS = 10_000
 
-#: Steps that one search for a completion may take; some 2 us each.
-MAX_SPELLING_STEPS = 1_000_000
+#: Steps that one search for a completion may take; some 10 us each.
+MAX_SPELLING_STEPS = 150_000
+
+#: Derivatives that are looked at to say which bytes are lacking.
+_SHOWN_STATES = 64
 
 #: States of a walk that are kept (1 KB each) before all are forgotten.
 _MANY_STATES = 16_384
@@ -47,6 +51,8 @@ class Spelling:
     ----------
     single : int
         The class of bytes that are tokens by themselves.
+    occurring : int
+        The class of bytes that are in some token.
     has_whole_characters : bool
         Whether every token is whole characters in UTF-8.
     """
@@ -55,6 +61,7 @@ class Spelling:
         texts = {text for text in vocabulary.tokens if text}
         self.single = sum(1 << text[0] for text in texts if len(text) == 1)
         self.has_whole_characters = all(map(_is_text, texts))
+        self.occurring = sum(1 << byte for byte in set(b"".join(texts)))
         self._texts = texts
         self._moves: dict[int, dict[int, tuple[int, ...]]] = {}
         self._is_easy: WeakKeyDictionary[Expression, bool] = WeakKeyDictionary()
@@ -138,6 +145,16 @@ class Spelling:
         return found
 
 
+def _first_bytes(symbol: Any) -> set[int]:
+    """Give the bytes that a head may read."""
+    if isinstance(symbol, Item):
+        return set()
+    if isinstance(symbol, Expression):
+        class_of, targets = symbol.transitions()
+        return {byte for byte in range(256) if targets[class_of[byte]] is not EMPTY}
+    return {byte for byte in range(256) if symbol.step(byte) is not None}
+
+
 def _is_text(token: bytes) -> bool:
     try:
         token.decode()
@@ -183,7 +200,7 @@ def find_completions(automaton: Automaton, vocabulary: Vocabulary) -> Completion
     completions = Completions(automaton, vocabulary.spelling, vocabulary.trie)
     if not completions.is_live(automaton.start):
         stuck_at = completions.stuck_at()
-        needed = f": no token begins with any of the bytes {shorten(stuck_at)}, which would come next"
+        needed = f": no token begins with, or has, any of the bytes {shorten(stuck_at)} where it's needed"
         raise EmptyLanguageError(
             f"this vocabulary's tokens spell no text that satisfies the constraint{needed if stuck_at else ''}. Take a "
             f"type that does without, or a model with a token for every byte; this one lacks {len(vocabulary.lacking)}"
@@ -219,7 +236,7 @@ class Completions:
         return any(thread == END or self._search.has_end(thread, ROOT) for thread in threads)
 
     def stuck_at(self) -> bytes:
-        """Give the bytes that texts looked at so far would go on with, where no token does."""
+        """Give bytes that the texts looked at so far would go on with, where no token does."""
         return self._search.stuck_at()
 
     def tokens(self, threads: Threads) -> NDArray:
@@ -293,6 +310,8 @@ class _Search:
         self._asked: list[list[int]] = []
         self._waiting: list[list[tuple[int, tuple]]] = []
         self._exhausted: set[int] = set()
+        self._hopeless: dict[int, tuple[Symbol | int, bool]] = {}
+        self._num_made = 0
 
     def has_end(self, tail: int, place: int) -> bool:
         """Tell whether what a tail stands for can be spelt from a place on.
@@ -305,7 +324,7 @@ class _Search:
         goal = self._node(tail, place)
         ends, tasks = self._ends, self._tasks
         seen, stack = {goal}, [goal]
-        num_steps = 0
+        limit = self._num_made + MAX_SPELLING_STEPS
         while not ends[goal]:
             if not stack:
                 self._exhausted |= seen  # all below is done
@@ -318,8 +337,7 @@ class _Search:
                         seen.add(asked)
                         stack.append(asked)
                 continue
-            num_steps += 1
-            if num_steps > MAX_SPELLING_STEPS:
+            if self._num_made > limit:
                 raise LimitError(
                     "MAX_SPELLING_STEPS",
                     f"whether this vocabulary's tokens can spell a text takes more than {MAX_SPELLING_STEPS} steps; "
@@ -347,18 +365,54 @@ class _Search:
                     stack.append(asked)
         return True
 
+    def _is_hopeless(self, symbol: Symbol | int) -> bool:
+        """Tell, at little cost, of a symbol or a tail that each of its texts has a byte that is in no token.
+
+        Else large counts before it would all be gone through.
+        """
+        chain = []
+        tail = symbol
+        while isinstance(tail, int) and tail != END and ~tail not in self._hopeless:
+            chain.append(tail)
+            tail = self._automaton.rests[tail]
+        for tail in reversed(chain):
+            symbols, rests = self._automaton.symbols, self._automaton.rests
+            self._hopeless[~tail] = tail, self._is_hopeless(symbols[tail]) or self._is_hopeless(rests[tail])
+        if isinstance(symbol, int):
+            return symbol != END and self._hopeless[~symbol][1]
+        known = self._hopeless.get(id(symbol))
+        if known is None:
+            known = self._hopeless[id(symbol)] = symbol, self._find_hopeless(symbol)
+        return known[1]
+
+    def _find_hopeless(self, symbol: Symbol) -> bool:
+        occurring = self._spelling.occurring
+        if isinstance(symbol, Text):
+            symbol = symbol.state.pattern
+        if isinstance(symbol, Expression):
+            return symbol.positive and not completes(symbol, occurring)
+        if isinstance(symbol, Literal):
+            return not all(occurring >> byte & 1 for byte in set(symbol.text[symbol.offset :]))
+        return False
+
     def stuck_at(self) -> bytes:
-        """Give the bytes that some head reads between two tokens and no token begins with."""
-        begins = self._spelling.moves(ROOT)
+        """Give bytes that must come somewhere and are in no token, or come between two and begin none."""
+        begins = self._spelling.moves(ROOT).keys()
         found: set[int] = set()
         for (_, place), node in self._nodes.items():
-            symbol = self._symbols[node]
-            if place == ROOT and isinstance(symbol, Expression):
-                class_of, targets = symbol.transitions()
-                found.update(byte for byte in range(256) if targets[class_of[byte]] is not EMPTY)
-            elif place == ROOT and isinstance(symbol, Head):
-                found.update(byte for byte in range(256) if symbol.step(byte) is not None)
-        return bytes(sorted(found - begins.keys()))
+            if place == ROOT and not isinstance(self._symbols[node], int):
+                found.update(_first_bytes(self._symbols[node]) - begins)
+        occurring = {byte for byte in range(256) if self._spelling.occurring >> byte & 1}
+        for symbol, is_hopeless in self._hopeless.values():
+            if is_hopeless and isinstance(symbol, Literal):
+                found.update(set(symbol.text) - occurring)
+            elif is_hopeless and isinstance(symbol, Expression):
+                order = [symbol]
+                for state in order:
+                    found.update(_first_bytes(state) - occurring)
+                    onward = {state.step(byte) for byte in _first_bytes(state) & occurring} - set(order)
+                    order += sorted(onward, key=lambda each: each.serial)[: max(_SHOWN_STATES - len(order), 0)]
+        return bytes(sorted(found))
 
     def _node(self, symbol: Symbol | int, place: int) -> int:
         key = (~symbol if isinstance(symbol, int) else id(symbol), place)
@@ -366,7 +420,9 @@ class _Search:
         if found is None:
             found = self._nodes[key] = len(self._symbols)
             self._symbols.append(symbol)
-            self._tasks.append(list(self._begin(symbol, place)))
+            made = list(self._begin(symbol, place))
+            self._num_made += 1 + len(made)
+            self._tasks.append([task for task in made if not any(map(self._is_hopeless, task[0]))])
             self._ends.append({})
             self._asked.append([])
             self._waiting.append([])

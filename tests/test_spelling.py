@@ -289,7 +289,7 @@ def test_usual_constraints_take_the_usual_way():
 )
 def test_what_no_tokens_spell_is_an_error_at_once(output_type):
     tokens = [text for text in PRINTABLE if text != b"{"]
-    with pytest.raises(EmptyLanguageError, match=r"tokens spell no text .* any of the bytes b'\{', .* this one lacks"):
+    with pytest.raises(EmptyLanguageError, match=r"tokens spell no text .* any of the bytes b'\{' .* this one lacks"):
         Constraint(output_type, Vocabulary([*tokens, None], [len(tokens)], cache=False))
 
 

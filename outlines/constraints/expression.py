@@ -27,6 +27,7 @@ __all__ = [
     "byte_class",
     "byte_range",
     "complement",
+    "completes",
     "concat",
     "counts",
     "intersected",
@@ -630,7 +631,7 @@ def stuck_free(expression: Expression, single: int, has_whole_characters: bool) 
     of others the parts, without regard for what goes together.
     """
     if expression.positive:
-        return _completes(expression, single) and _is_stuck_free(expression, single, has_whole_characters, 0)
+        return completes(expression, single) and _is_stuck_free(expression, single, has_whole_characters, 0)
     order = [expression]
     sources: dict[Expression, list[Expression]] = {expression: []}  # from where single bytes lead to each
     within: set[Expression] = set()  # those that only go on within a character
@@ -710,8 +711,11 @@ _CONTINUATIONS = ((1 << 0xC0) - 1) ^ ((1 << 0x80) - 1)
 _DEEP = 40
 
 
-def _completes(expression: Expression, single: int) -> bool:
-    """Tell whether a text of a positive expression certainly consists of single bytes of a class alone."""
+def completes(expression: Expression, single: int) -> bool:
+    """Tell whether some text of an expression consists of bytes of a class alone.
+
+    False may be caution where there are intersections or complements.
+    """
     stack: list[Expression] = [expression]
     while stack:
         node = stack.pop()
@@ -730,7 +734,7 @@ def _completes(expression: Expression, single: int) -> bool:
         elif kind == _REPEAT:
             stack.append(node.parts[0])
         elif kind == _UNION:
-            if not any(_completes(part, single) for part in node.parts):
+            if not any(completes(part, single) for part in node.parts):
                 return False
         else:
             return False
@@ -750,14 +754,14 @@ def _is_stuck_free(node: Expression, single: int, has_whole_characters: bool, de
         first, *others = spine(node)
         return _is_stuck_free(first, single, has_whole_characters, depth + 1) and all(
             (has_whole_characters and _is_continuation(part))
-            or (_completes(part, single) and _is_stuck_free(part, single, has_whole_characters, depth + 1))
+            or (completes(part, single) and _is_stuck_free(part, single, has_whole_characters, depth + 1))
             for part in others
         )
     if kind == _UNION:
         return all(_is_stuck_free(part, single, has_whole_characters, depth + 1) for part in node.parts)
     if kind == _REPEAT:
         body, low, _ = node.parts
-        return (low < 2 or _completes(body, single)) and _is_stuck_free(body, single, has_whole_characters, depth + 1)
+        return (low < 2 or completes(body, single)) and _is_stuck_free(body, single, has_whole_characters, depth + 1)
     return True
 
 

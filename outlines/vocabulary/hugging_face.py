@@ -21,6 +21,7 @@ def read_transformers(tokenizer: Any) -> Tokens:
     """Read a tokenizer of `transformers`."""
     named = tokenizer.eos_token_id
     eos = [named] if isinstance(named, int) else list(named or [])
+    eos += sorted(set(getattr(tokenizer, "eos_token_ids", None) or ()) - set(eos))  # mlx-lm's names those of the model
     backend = getattr(tokenizer, "backend_tokenizer", None)
     if backend is not None:
         tokens = read_tokenizers(backend).tokens

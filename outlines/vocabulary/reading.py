@@ -64,7 +64,12 @@ def _unwrap(tokenizer: Any) -> Any:
 def _read_path(path: Path) -> Tokens:
     if path.is_dir():
         return _read_folder(path)
-    with open(path, "rb") as file:  # a file that isn't there is an error that names it
+    if not path.exists():
+        raise FileNotFoundError(
+            f"{path}: no such file or folder. Load a tokenizer of a hub by its own library, such as "
+            "transformers.AutoTokenizer.from_pretrained, and give that"
+        )
+    with open(path, "rb") as file:
         first = file.read(4)
     try:
         if first == b"GGUF":

@@ -286,7 +286,7 @@ def test_damaged_file_names_the_place(tmp_path, data, problem):
 
 
 def test_missing_file_is_named(tmp_path):
-    with pytest.raises(FileNotFoundError, match=r"nothing\.gguf"):
+    with pytest.raises(FileNotFoundError, match=r"nothing\.gguf: no such file or folder\. Load"):
         Vocabulary.from_tokenizer(tmp_path / "nothing.gguf", 0)
 
 
