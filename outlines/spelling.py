@@ -167,8 +167,11 @@ def generators(texts: set[bytes]) -> set[bytes]:
     """Give the strings among some that can't be put together from shorter ones of them."""
     kept: set[bytes] = set()
     lengths: list[int] = []
+    single = b"".join(text for text in texts if len(text) == 1)
     for text in sorted(texts, key=len):
         size = len(text)
+        if size > 1 and not text.translate(None, single):
+            continue
         ends = bytearray(size + 1)  # up to which bytes what is kept spells the text
         ends[0] = 1
         for start in range(size):
@@ -257,8 +260,10 @@ class Completions:
             alive = target != _NOWHERE
             child, target = child[alive], target[alive]
             ends = trie.token_start[child] < trie.token_start[child + 1]
-            live = [n for n in np.unique(target[ends]).tolist() if self._is_live_number(n)]
-            allowed.append(trie.tokens_of(child[ends & np.isin(target, live)])[0])
+            live = np.zeros(len(self._states), bool)
+            for number in np.flatnonzero(np.bincount(target[ends])).tolist():
+                live[number] = self._is_live_number(number)
+            allowed.append(trie.tokens_of(child[ends & live[target]])[0])
             inner = trie.num_children[child] > 0
             nodes, states = child[inner], target[inner]
         return np.concatenate(allowed)

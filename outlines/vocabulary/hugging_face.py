@@ -21,7 +21,9 @@ def read_transformers(tokenizer: Any) -> Tokens:
     """Read a tokenizer of `transformers`."""
     named = tokenizer.eos_token_id
     eos = [named] if isinstance(named, int) else list(named or [])
-    eos += sorted(set(getattr(tokenizer, "eos_token_ids", None) or ()) - set(eos))  # mlx-lm's names those of the model
+    more = getattr(tokenizer, "eos_token_ids", None)
+    if isinstance(more, set | list | tuple):  # mlx-lm's wrapper names those of the model; elsewhere it's the one id
+        eos += sorted(set(more) - set(eos))
     backend = getattr(tokenizer, "backend_tokenizer", None)
     if backend is not None:
         tokens = read_tokenizers(backend).tokens

@@ -224,6 +224,18 @@ def test_ends_may_be_several_and_more_tokens_special(tmp_path):
         Vocabulary.from_tokenizer(path)
 
 
+def test_wrapper_of_mlx_names_the_ends_of_the_model():
+    tokenizer = fast(vocabularies.byte_level(), eos_token="</s>")
+
+    class Wrapper:  # as mlx_lm.tokenizer_utils.TokenizerWrapper
+        eos_token_ids = {1, 0}
+
+        def __getattr__(self, name):
+            return getattr(tokenizer, name)
+
+    assert Vocabulary.from_tokenizer(Wrapper()).eos_token_ids == (1, 0)
+
+
 def test_encoding_has_holes_and_an_end():
     tik = encoding()
     vocabulary = Vocabulary.from_tokenizer(tik)
