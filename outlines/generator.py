@@ -1,21 +1,27 @@
-"""Generators: a model and an output type, compiled once and used for any number of prompts."""
+"""Generators: a model and an output type, compiled once and used for any number of prompts.
+
+All kinds are called with a prompt and give text. `result` and `results` give a `Result`: the text, the value that it
+spells, its tokens and why it ended.
+"""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
-from typing import Any
+from collections.abc import AsyncIterator, Iterable, Iterator
+from typing import Any, Generic, TypeVar, overload
 
-from outlines.models import AsyncBlackBoxModel, BlackBoxModel, Model, SteerableModel
-from outlines.models.base import AsyncModel
+from outlines.backends import get_term_logits_processor
+from outlines.models import AsyncBlackBoxModel, BlackBoxModel, SteerableModel
+from outlines.models.base import AsyncModel, Model
 from outlines.processors import OutlinesLogitsProcessor
-from outlines.types.dsl import python_types_to_terms
+from outlines.results import Details, Result
+from outlines.types.dsl import Term, python_types_to_terms
 
 __all__ = ["AsyncBlackBoxGenerator", "BlackBoxGenerator", "Generator", "SteerableGenerator"]
 
-_BACKEND = "outlines"
+T = TypeVar("T")
 
 
-class SteerableGenerator:
+class SteerableGenerator(Generic[T]):
     """Generates with a local model whose logits we mask.
 
     Compiling the output type happens here, once. A generator runs one generation at a time; only its streams,
@@ -29,12 +35,13 @@ class SteerableGenerator:
         What the text is to be, None to leave it free. A *list* is one output type for each prompt of a batch,
         in which None leaves that prompt's text free; every call must then bring as many prompts.
     backend_name
-        Engine that makes the masks: None or "outlines".
+        Engine that makes the masks, see `outlines.backends`; None for our own.
 
     Attributes
     ----------
     model
-    logits_processor : OutlinesLogitsProcessor or None
+    logits_processor
+        None if the text is free.
 
     Raises
     ------
@@ -49,11 +56,13 @@ class SteerableGenerator:
     def __init__(self, model: Any, output_type: Any | None, backend_name: str | None = None):
         self.model = model
         self.logits_processor = None
+        self._output_type = output_type
         if output_type is not None:
-            self.logits_processor = _constraint_processor(model, output_type, backend_name)
+            term = [_term(each) for each in output_type] if isinstance(output_type, list) else _term(output_type)
+            self.logits_processor = get_term_logits_processor(backend_name, model, term)
 
     @classmethod
-    def from_processor(cls, model: Any, processor: OutlinesLogitsProcessor) -> SteerableGenerator:
+    def from_processor(cls, model: Any, processor: OutlinesLogitsProcessor) -> SteerableGenerator[Any]:
         """Make a generator that uses a logits processor of the user's own.
 
         Parameters
@@ -63,16 +72,24 @@ class SteerableGenerator:
         processor
             Kept by reference, and reset before each generation.
         """
-        generator = cls(model, None)
+        generator: SteerableGenerator[Any] = cls(model, None)
         generator.logits_processor = processor
         return generator
 
-    def __call__(self, prompt: Any, **kwargs: Any) -> str | list[str]:
+    @overload
+    def __call__(self, prompt: Any, *, num_return_sequences: int, **kwargs: Any) -> Any: ...
+    @overload
+    def __call__(self, prompt: Any, **kwargs: Any) -> str: ...
+    def __call__(self, prompt: Any, **kwargs: Any) -> Any:
         """Generate text for one prompt; several samples of it come as a list. See `Model.__call__`."""
         self._reset()
         return self.model.generate(prompt, self.logits_processor, **kwargs)
 
-    def batch(self, prompts: list, **kwargs: Any) -> list[str] | list[list[str]]:
+    @overload
+    def batch(self, prompts: list, *, num_return_sequences: int, **kwargs: Any) -> list[Any]: ...
+    @overload
+    def batch(self, prompts: list, **kwargs: Any) -> list[str]: ...
+    def batch(self, prompts: list, **kwargs: Any) -> list[Any]:
         """Generate text for several prompts at once. See `Model.batch`."""
         self._reset()
         return self.model.generate_batch(prompts, self.logits_processor, **kwargs)
@@ -82,34 +99,75 @@ class SteerableGenerator:
         self._reset()
         return self.model.generate_stream(prompt, self.logits_processor, **kwargs)
 
+    def result(self, prompt: Any, *, logprobs: bool = False, **kwargs: Any) -> Result[T]:
+        """Generate text for one prompt and give all that is known of it.
+
+        Parameters
+        ----------
+        prompt
+            As for a call.
+        logprobs
+            Whether to note the probability of each token; it takes memory for the logits of each step.
+        **kwargs
+            For the model's own library, of one sample.
+
+        Raises
+        ------
+        ValueError
+            If several samples were asked for: `results` gives them.
+        """
+        return _only(self.results([prompt], logprobs=logprobs, **kwargs))
+
+    def results(self, prompts: list, *, logprobs: bool = False, **kwargs: Any) -> list[Result[T]]:
+        """Generate text for several prompts at once, as `result`; a prompt's samples come one after the other.
+
+        Raises
+        ------
+        NotImplementedError
+            If the model tells no logarithms of probabilities, and they are asked for.
+        """
+        self._reset()
+        details: list[list[Details]]
+        if hasattr(self.model, "generate_details"):
+            details = self.model.generate_details(prompts, self.logits_processor, logprobs=logprobs, **kwargs)
+        else:
+            if logprobs:
+                raise NotImplementedError(f"{type(self.model).__name__} doesn't tell `logprobs`; leave it out")
+            generate, processor = self.model.generate, self.logits_processor
+            details = [_texts(generate(prompt, processor, **kwargs)) for prompt in prompts]
+        types = self._output_type if isinstance(self._output_type, list) else [self._output_type] * len(prompts)
+        return [
+            Result(each.text, output_type, *each[1:])
+            for output_type, samples in zip(types, details, strict=True)
+            for each in samples
+        ]
+
     def _reset(self) -> None:
         if self.logits_processor is not None:
             self.logits_processor.reset()
 
 
-def _constraint_processor(model: Any, output_type: Any, backend_name: str | None) -> OutlinesLogitsProcessor:
-    """Compile an output type, or a list of them, into the model's kind of logits processor."""
-    if backend_name not in (None, _BACKEND):
-        raise ValueError(f"the backend {backend_name!r} is not supported; write {_BACKEND!r} or leave it out")
-    if not isinstance(output_type, list):
-        return model.constraint_processor(_constraint(model, output_type))
-    # One compilation for all prompts that name the same type.
-    constraints = {id(each): _constraint(model, each) for each in output_type if each is not None}
-    return model.constraint_processor([constraints.get(id(each)) for each in output_type])
-
-
-def _constraint(model: Any, output_type: Any) -> Any:
+def _term(output_type: Any) -> Any:
+    if output_type is None:
+        return None
     if isinstance(output_type, OutlinesLogitsProcessor):
         raise ValueError(
             f"{type(output_type).__name__} is a logits processor, not an output type: give it as `processor=`"
         )
-    # The engine is imported when there is something to compile: `import outlines` stays light.
-    from outlines.engine import Constraint
-
-    return Constraint(python_types_to_terms(output_type), model.vocabulary)
+    return python_types_to_terms(output_type)
 
 
-class BlackBoxGenerator:
+def _texts(generated: str | list[str]) -> list[Details]:
+    return [Details(text) for text in ([generated] if isinstance(generated, str) else generated)]
+
+
+def _only(results: list[Result[T]]) -> Result[T]:
+    if len(results) != 1:
+        raise ValueError(f"`result` gives one text and {len(results)} were asked for: use `results([prompt], ...)`")
+    return results[0]
+
+
+class BlackBoxGenerator(Generic[T]):
     """Generates with a model whose provider enforces the output type.
 
     Parameters
@@ -124,6 +182,10 @@ class BlackBoxGenerator:
         self.model = model
         self.output_type = output_type
 
+    @overload
+    def __call__(self, prompt: Any, *, n: int, **kwargs: Any) -> Any: ...
+    @overload
+    def __call__(self, prompt: Any, **kwargs: Any) -> str: ...
     def __call__(self, prompt: Any, **kwargs: Any) -> Any:
         """Generate text for one prompt; several samples of it come as a list."""
         return self.model.generate(prompt, self.output_type, **kwargs)
@@ -136,14 +198,27 @@ class BlackBoxGenerator:
         """Generate text for one prompt and give it in pieces, as they come."""
         return self.model.generate_stream(prompt, self.output_type, **kwargs)
 
+    def result(self, prompt: Any, **kwargs: Any) -> Result[T]:
+        """Generate text for one prompt and give it with its value; ValueError if several samples come."""
+        return _only(self.results([prompt], **kwargs))
 
-class AsyncBlackBoxGenerator:
+    def results(self, prompts: Iterable, **kwargs: Any) -> list[Result[T]]:
+        """Generate text for several prompts, one after the other, and give each with its value."""
+        generated = [self.model.generate(prompt, self.output_type, **kwargs) for prompt in prompts]
+        return [Result(each.text, self.output_type) for texts in generated for each in _texts(texts)]
+
+
+class AsyncBlackBoxGenerator(Generic[T]):
     """As `BlackBoxGenerator`, for a model that is awaited."""
 
     def __init__(self, model: AsyncModel, output_type: Any | None):
         self.model = model
         self.output_type = output_type
 
+    @overload
+    async def __call__(self, prompt: Any, *, n: int, **kwargs: Any) -> Any: ...
+    @overload
+    async def __call__(self, prompt: Any, **kwargs: Any) -> str: ...
     async def __call__(self, prompt: Any, **kwargs: Any) -> Any:
         """Generate text for one prompt; several samples of it come as a list."""
         return await self.model.generate(prompt, self.output_type, **kwargs)
@@ -157,14 +232,49 @@ class AsyncBlackBoxGenerator:
         async for chunk in self.model.generate_stream(prompt, self.output_type, **kwargs):
             yield chunk
 
+    async def result(self, prompt: Any, **kwargs: Any) -> Result[T]:
+        """Generate text for one prompt and give it with its value; ValueError if several samples come."""
+        generated = await self.model.generate(prompt, self.output_type, **kwargs)
+        return _only([Result(each.text, self.output_type) for each in _texts(generated)])
 
+
+@overload
+def Generator(  # type: ignore[overload-overlap]  # a steerable model is a Model too, and the first that fits counts
+    model: SteerableModel, output_type: type[T], backend: str | None = None
+) -> SteerableGenerator[T]: ...
+@overload
+def Generator(  # type: ignore[overload-overlap]
+    model: SteerableModel,
+    output_type: Term | None = None,
+    backend: str | None = None,
+    *,
+    processor: OutlinesLogitsProcessor | None = None,
+) -> SteerableGenerator[str]: ...
+@overload
+def Generator(  # type: ignore[overload-overlap]
+    model: SteerableModel, output_type: Any, backend: str | None = None
+) -> SteerableGenerator[Any]: ...
+@overload
+def Generator(
+    model: AsyncModel, output_type: type[T], backend: str | None = None
+) -> AsyncBlackBoxGenerator[T]: ...
+@overload
+def Generator(
+    model: AsyncModel, output_type: Any | None = None, backend: str | None = None
+) -> AsyncBlackBoxGenerator[Any]: ...
+@overload
+def Generator(model: Model, output_type: type[T], backend: str | None = None) -> BlackBoxGenerator[T]: ...
+@overload
+def Generator(
+    model: Model, output_type: Any | None = None, backend: str | None = None
+) -> BlackBoxGenerator[Any]: ...
 def Generator(
     model: Any,
     output_type: Any | None = None,
     backend: str | None = None,
     *,
     processor: OutlinesLogitsProcessor | None = None,
-) -> SteerableGenerator | BlackBoxGenerator | AsyncBlackBoxGenerator:
+) -> Any:
     """Make a generator for a model, of the kind that suits it.
 
     Parameters
@@ -175,8 +285,8 @@ def Generator(
         What the text is to be: a Python type, a term, a JSON Schema, a grammar. None leaves it free. For a
         steerable model also a list, one output type for each prompt of a batch (None leaves that one free).
     backend
-        Engine that steers the model, None or "outlines". Ignored for models that aren't steered, and where
-        there is nothing to steer them by.
+        Engine that steers the model: None or "outlines" for our own, or another of `outlines.backends`. Ignored
+        for models that aren't steered, and where there is nothing to steer them by.
     processor
         A logits processor of the user's own, in place of an output type; steerable models only.
 
@@ -184,7 +294,7 @@ def Generator(
     -------
     SteerableGenerator, BlackBoxGenerator or AsyncBlackBoxGenerator
         All three have `__call__(prompt, **kwargs)`, `batch(prompts, **kwargs)` and `stream(prompt,
-        **kwargs)`.
+        **kwargs)`, which give text, and `result(prompt, **kwargs)`, which gives a `Result`.
 
     Raises
     ------

@@ -21,8 +21,9 @@ ROOT = Path(__file__).parent.parent
 # The journey of a constraint: a stage imports only from lines above its own.
 STAGES = """
 exceptions  _version
-kernels  inputs  caching  grammars  templates
+kernels  inputs  caching  grammars
 types
+templates  results
 constraints
 trie
 vocabulary
@@ -32,6 +33,7 @@ reach
 automaton
 tables
 engine
+insight
 processors
 models
 backends
@@ -190,7 +192,7 @@ def test_what_is_imported_is_declared(metadata):
     imported = {
         name.split(".")[0] for module, path in MODULES.items() for _, name in imported_names(module, path)
     }
-    other_names = {"PIL": "pillow", "pydantic_core": "pydantic"}
+    other_names = {"PIL": "pillow", "pydantic_core": "pydantic", "llama_cpp": "llama_cpp_python"}
     needed = {other_names.get(name, name) for name in imported - sys.stdlib_module_names - {"outlines"}}
     assert needed <= declared
 
@@ -199,7 +201,7 @@ def test_triton_is_asked_for_only_where_it_exists(metadata):
     assert 'triton; platform_system == "Linux"' in metadata.get_all("Requires-Dist")
 
 
-@pytest.mark.parametrize("extra", ["", "airports", "bench", "countries", "demo", "dev"])
+@pytest.mark.parametrize("extra", ["", "airports", "bench", "countries", "demo", "dev", "docs"])
 def test_constraints_pin_what_the_project_asks_for(metadata, extra):
     pins = (ROOT / "constraints.txt").read_text("utf-8")
     pinned = {re.sub("[-_]", "-", name).lower() for name in re.findall(r"^([\w-]+)==", pins, re.M)}

@@ -1,0 +1,7 @@
+"""Help for people: what is wrong with a text, what a type generates, what its automaton looks like. No model needed."""
+
+from outlines.insight.drawing import Drawing, draw
+from outlines.insight.examples import examples
+from outlines.insight.explanation import Explanation, explain
+
+__all__ = ["Drawing", "Explanation", "draw", "examples", "explain"]
