@@ -7,7 +7,7 @@ import inspect
 import io
 import json
 from enum import Enum
-from typing import Literal, Optional
+from typing import Literal
 
 import jinja2
 import PIL.Image
@@ -193,7 +193,7 @@ class Inner(BaseModel):
 class Outer(BaseModel):
     told: str = Field(description="what it is")
     inner: Inner
-    maybe_inner: Optional[Inner] = None
+    maybe_inner: Inner | None = None
     described: Inner = Field(description="an inner one")
     plain: Plain
     colour: Colour
@@ -262,5 +262,5 @@ def test_vision_is_deprecated_and_works():
         prompt, asset = Vision("look", image)
     assert caught[0].filename == __file__
     assert (prompt, asset) == ("look", outlines.Image(image))
-    with pytest.warns(DeprecationWarning), pytest.raises(TypeError, match="Could not read the format"):
+    with pytest.warns(DeprecationWarning, match="Vision"), pytest.raises(TypeError, match="Could not read the format"):
         Vision("look", PIL.Image.new("RGB", (1, 1)))

@@ -81,13 +81,13 @@ CASES: list[tuple[Any, str, Any]] = [
     (Literal["a", "ab", 1, True, 1.5], "ab", "ab"),
     (Literal["a", "ab", 1, True, 1.5], "True", True),
     (Literal["a", "ab", 1, True, 1.5], "1", 1),
-    (Optional[int], "None", None),
+    (Optional[int], "None", None),  # noqa: UP045
     (int | None, "7", 7),
-    (Union[int, float, str], "1.5", 1.5),
-    (Union[int, float, str], "1", 1),
+    (Union[int, float, str], "1.5", 1.5),  # noqa: UP007
+    (Union[int, float, str], "1", 1),  # noqa: UP007
     (list[Point], '[{"x": 1}, {"x":2}]', [Point(x=1), Point(x=2)]),
     (list[Kind], '["x", 2, 4]', [Kind.a, Kind.b, Kind.c]),
-    (list[Union[int, float]], "[1, 1.5]", [1, 1.5]),
+    (list[int | float], "[1, 1.5]", [1, 1.5]),
     (list[list[str]], '[["a, b", "]"], ["c"]]', [["a, b", "]"], ["c"]]),
     (tuple[int, ...], "(1, 2)", (1, 2)),
     (tuple[int, Literal["a"]], '(1, "a")', (1, "a")),
