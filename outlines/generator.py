@@ -251,7 +251,7 @@ def Generator(  # type: ignore[overload-overlap]
     processor: OutlinesLogitsProcessor | None = None,
 ) -> SteerableGenerator[str]: ...
 @overload
-def Generator(  # type: ignore[overload-overlap]
+def Generator(
     model: SteerableModel, output_type: Any, backend: str | None = None
 ) -> SteerableGenerator[Any]: ...
 @overload

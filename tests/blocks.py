@@ -11,7 +11,8 @@ __all__ = ["run_blocks"]
 
 def run_blocks(text: str, name: str, namespace: dict[str, Any]) -> int:
     """Run each block, those with prompts against what they say is printed; give how many there were."""
-    blocks = [(match[1], text[: match.start(1)].count("\n")) for match in re.finditer(r"```python\n(.*?)```", text, re.S)]
+    found = re.finditer(r"```python\n(.*?)```", text, re.S)
+    blocks = [(match[1], text[: match.start(1)].count("\n")) for match in found]
     namespace.setdefault("__name__", "page")
     for code, line in blocks:
         if not code.startswith(">>>"):

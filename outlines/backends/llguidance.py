@@ -69,7 +69,7 @@ class LLGuidanceBackend(BaseBackend):
     """
 
     def __init__(self, model: Any):
-        self.tensor_library_name = getattr(model, "tensor_library_name", None)
+        self.tensor_library_name: str = getattr(model, "tensor_library_name", "none")
         self.llg_tokenizer = self._create_llg_tokenizer(model)
 
     def _create_llg_tokenizer(self, model: Any) -> Any:
@@ -112,7 +112,7 @@ class LLGuidanceBackend(BaseBackend):
         except ValueError:  # its own conversion doesn't know the form, so it's Lark's
             return self._processor("lark", grammar)
 
-    def _processor(self, kind: str, text: str) -> LLGuidanceLogitsProcessor:
+    def _processor(self, kind: Any, text: str) -> LLGuidanceLogitsProcessor:
         import llguidance
 
         return LLGuidanceLogitsProcessor(

@@ -70,7 +70,7 @@ class XGrammarBackend(BaseBackend):
     """
 
     def __init__(self, model: Any):
-        self.tensor_library_name = getattr(model, "tensor_library_name", None)
+        self.tensor_library_name: str = getattr(model, "tensor_library_name", "none")
         if self.tensor_library_name not in ("torch", "mlx"):
             raise ValueError(
                 "The xgrammar backend only supports Transformers and MLXLM models, "

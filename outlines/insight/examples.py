@@ -24,7 +24,7 @@ MAX_SEARCHED_STATES = 20_000
 
 #: How often a character of a kind is taken where it may stand, where letters may and where not: so that texts look like
 #: some that people write.
-_KINDS = (
+_KINDS: tuple[tuple[int, int, str], ...] = (
     (30, 30, ascii_lowercase),
     (5, 5, ascii_uppercase),
     (8, 12, digits),
@@ -94,7 +94,8 @@ def _choose(ways: list[int], rng: random.Random) -> int:
     for byte in ways:
         if byte in _KIND_OF_BYTE:
             by_kind.setdefault(_KIND_OF_BYTE[byte], []).append(byte)
-    weights = [_KINDS[kind][0 not in by_kind] for kind in by_kind]
+    has_letters = 0 in by_kind
+    weights = [_KINDS[kind][0] if has_letters else _KINDS[kind][1] for kind in by_kind]
     choices = list(by_kind.values())
     if END in ways:
         weights.append(_END_WEIGHT)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import re
 import warnings
-from typing import Any
+from typing import Any, NoReturn
 
 from outlines.exceptions import LimitError
 
@@ -289,7 +289,7 @@ class _Writer:
         return _text(value)
 
 
-def _refuse(place: str, problem: str) -> Any:
+def _refuse(place: str, problem: str) -> NoReturn:
     raise ValueError(f"{place or 'the schema'}: {problem}, so it can't be written as a regular expression")
 
 
