@@ -6,6 +6,7 @@ spells, its tokens and why it ended.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Iterable, Iterator
 from typing import Any, Generic, TypeVar, overload
 
@@ -234,8 +235,13 @@ class AsyncBlackBoxGenerator(Generic[T]):
 
     async def result(self, prompt: Any, **kwargs: Any) -> Result[T]:
         """Generate text for one prompt and give it with its value; ValueError if several samples come."""
-        generated = await self.model.generate(prompt, self.output_type, **kwargs)
-        return _only([Result(each.text, self.output_type) for each in _texts(generated)])
+        return _only(await self.results([prompt], **kwargs))
+
+    async def results(self, prompts: Iterable, **kwargs: Any) -> list[Result[T]]:
+        """Generate text for several prompts at the same time and give each with its value."""
+        calls = [self.model.generate(prompt, self.output_type, **kwargs) for prompt in prompts]
+        generated = await asyncio.gather(*calls)
+        return [Result(each.text, self.output_type) for texts in generated for each in _texts(texts)]
 
 
 @overload

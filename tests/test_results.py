@@ -127,6 +127,7 @@ def test_black_boxes_give_text_and_value(monkeypatch):
 
     monkeypatch.setattr(AsyncEcho, "generate", generate)
     assert asyncio.run(Generator(AsyncEcho(), int).result("a")).value == 12
+    assert asyncio.run(Generator(AsyncEcho(), int).results(["a", "b"])) == [Result("12", int)] * 2
 
 
 def test_a_result_shows_what_counts():

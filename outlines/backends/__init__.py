@@ -12,6 +12,7 @@ from typing import Any
 from outlines.backends.base import BaseBackend, LogitsProcessorType
 from outlines.models import SteerableModel
 from outlines.types.dsl import CFG, JsonSchema, Term, to_regex
+from outlines.types.json_schema_regex import whitespace_as_pattern
 
 __all__ = [
     "CFG_DEFAULT_BACKEND",
@@ -128,5 +129,6 @@ def get_term_logits_processor(
     if isinstance(term, CFG):
         return backend.get_cfg_logits_processor(term.definition)
     if isinstance(term, JsonSchema):
-        return backend.get_json_schema_logits_processor(term.schema, term.whitespace_pattern)
+        space = whitespace_as_pattern(term.whitespace_pattern)
+        return backend.get_json_schema_logits_processor(term.schema, space)
     return backend.get_regex_logits_processor(to_regex(term))

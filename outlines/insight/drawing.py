@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["Drawing", "draw"]
 
 #: States that a drawing is made of, before equal ones are merged.
-MAX_DRAWN_STATES = 500
+MAX_DRAWN_STATES = 200
 
 #: What stands on an arrow: a set of characters and texts, as they are written in the drawing.
 _Label = frozenset[str]
@@ -163,18 +163,18 @@ def _minimised(
     accepting: list[bool], moves: list[dict[str, int]]
 ) -> tuple[list[_Arrow], set[int], int]:
     """Merge the states that the same texts lead on from (Moore 1956)."""
-    block = [int(each) for each in accepting]
+    # Characters that lead to the same states from everywhere are looked at once.
+    characters = sorted({character for following in moves for character in following})
+    columns = {tuple(following.get(character) for following in moves) for character in characters}
+    block, num_blocks = [int(each) for each in accepting], 0
     while True:
-        signatures = [
-            (block[state], tuple(sorted((character, block[after]) for character, after in following.items())))
-            for state, following in enumerate(moves)
-        ]
         names: dict[Any, int] = {}
-        refined = [names.setdefault(signature, len(names)) for signature in signatures]
-        if len(names) == len(set(block)):
+        blocks_after = [[after if after is None else block[after] for after in column] for column in columns]
+        signatures = zip(block, *blocks_after, strict=True)
+        block = [names.setdefault(signature, len(names)) for signature in signatures]
+        if len(names) == num_blocks:
             break
-        block = refined
-    block = refined
+        num_blocks = len(names)
     labels: dict[tuple[int, int], set[str]] = {}
     for state, following in enumerate(moves):
         for character, after in following.items():

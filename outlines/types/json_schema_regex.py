@@ -14,9 +14,12 @@ from typing import Any, NoReturn
 
 from outlines.exceptions import LimitError
 
-__all__ = ["WHITESPACE", "schema_regex"]
+__all__ = ["WHITESPACE", "schema_regex", "whitespace_as_pattern"]
 
 WHITESPACE = r"[ ]?"
+
+#: What `JsonSchema` knows by name.
+_NAMED_WHITESPACE = {"compact": "", "any": r"[ \t\n\r]{0,20}", "upstream": WHITESPACE}
 
 _CHARACTER = r'([^"\\\x00-\x1F\x7F-\x9F]|\\["\\/bfnrt])'
 _STRING = f'"{_CHARACTER}*"'
@@ -75,7 +78,8 @@ def schema_regex(schema: Any, whitespace_pattern: str | None = None) -> str:
     UserWarning
         Of keywords that are left out, with their places.
     """
-    writer = _Writer(schema, WHITESPACE if whitespace_pattern is None else whitespace_pattern)
+    space = whitespace_as_pattern(whitespace_pattern)
+    writer = _Writer(schema, WHITESPACE if space is None else space)
     try:
         pattern = writer.value(schema, "", ())
     except RecursionError:
@@ -88,6 +92,13 @@ def schema_regex(schema: Any, whitespace_pattern: str | None = None) -> str:
         places = ", ".join(writer.not_enforced)
         warnings.warn(f"the regular expression of the schema doesn't enforce {places}", UserWarning, stacklevel=2)
     return pattern
+
+
+def whitespace_as_pattern(whitespace_pattern: str | None) -> str | None:
+    """Give the pattern of a named kind of white space; a pattern, or None, stays as it is."""
+    if whitespace_pattern is None:
+        return None
+    return _NAMED_WHITESPACE.get(whitespace_pattern, whitespace_pattern)
 
 
 class _Writer:

@@ -92,6 +92,14 @@ def test_what_a_pattern_matches_is_valid(schema):
         jsonschema.validate(json.loads(text), schema, format_checker=checker)
 
 
+@pytest.mark.parametrize(
+    ("name", "pattern"), [("compact", ""), ("any", r"[ \t\n\r]{0,20}"), ("upstream", "[ ]?"), (r"\s", r"\s")]
+)
+def test_white_space_by_name(name, pattern):
+    schema = {"type": "array", "items": NULL}
+    assert schema_regex(schema, name) == schema_regex(schema, pattern)
+
+
 def test_types_that_hold_classes_have_patterns():
     class Point(BaseModel):
         x: int
