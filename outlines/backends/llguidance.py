@@ -91,7 +91,10 @@ class LLGuidanceBackend(BaseBackend):
             return llguidance.hf.from_tokenizer(model.mlx_tokenizer._tokenizer)
         import llama_cpp
 
-        return llguidance.llamacpp.lltokenizer_from_vocab(llama_cpp.llama_model_get_vocab(model.model.model))
+        with warnings.catch_warnings():  # llguidance uses names of llama.cpp that have new ones
+            warnings.simplefilter("ignore", DeprecationWarning)
+            vocabulary = llama_cpp.llama_model_get_vocab(model.model.model)
+            return llguidance.llamacpp.lltokenizer_from_vocab(vocabulary)
 
     @override
     def get_json_schema_logits_processor(
