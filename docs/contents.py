@@ -12,6 +12,7 @@ SECTIONS: dict[str, list[str]] = {
         "regex.md",
         "json-schema.md",
         "json-text.md",
+        "json-schema-suite.md",
         "grammars.md",
         "dsl.md",
         "models.md",

@@ -7,15 +7,21 @@ spells, its tokens and why it ended.
 from __future__ import annotations
 
 import asyncio
+import warnings
 from collections.abc import AsyncIterator, Iterable, Iterator
-from typing import Any, Generic, TypeVar, overload
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
 
 from outlines.backends import get_term_logits_processor
+from outlines.insight import byte_constraint, is_whole
 from outlines.models import AsyncBlackBoxModel, BlackBoxModel, SteerableModel
 from outlines.models.base import AsyncModel, Model
 from outlines.processors import OutlinesLogitsProcessor
 from outlines.results import Details, Result
 from outlines.types.dsl import Term, python_types_to_terms
+
+if TYPE_CHECKING:
+    from outlines.engine import Constraint
 
 __all__ = ["AsyncBlackBoxGenerator", "BlackBoxGenerator", "Generator", "SteerableGenerator"]
 
@@ -84,7 +90,9 @@ class SteerableGenerator(Generic[T]):
     def __call__(self, prompt: Any, **kwargs: Any) -> Any:
         """Generate text for one prompt; several samples of it come as a list. See `Model.__call__`."""
         self._reset()
-        return self.model.generate(prompt, self.logits_processor, **kwargs)
+        generated = self.model.generate(prompt, self.logits_processor, **kwargs)
+        self._warn_of_incomplete(_texts(generated))
+        return generated
 
     @overload
     def batch(self, prompts: list, *, num_return_sequences: int, **kwargs: Any) -> list[Any]: ...
@@ -98,7 +106,8 @@ class SteerableGenerator(Generic[T]):
     def stream(self, prompt: Any, **kwargs: Any) -> Iterator[str]:
         """Generate text for one prompt and give it in pieces, as they come."""
         self._reset()
-        return self.model.generate_stream(prompt, self.logits_processor, **kwargs)
+        pieces = self.model.generate_stream(prompt, self.logits_processor, **kwargs)
+        return pieces if self._whole is None else self._checked(pieces)
 
     def result(self, prompt: Any, *, logprobs: bool = False, **kwargs: Any) -> Result[T]:
         """Generate text for one prompt and give all that is known of it.
@@ -135,7 +144,9 @@ class SteerableGenerator(Generic[T]):
             if logprobs:
                 raise NotImplementedError(f"{type(self.model).__name__} doesn't tell `logprobs`; leave it out")
             generate, processor = self.model.generate, self.logits_processor
-            details = [_texts(generate(prompt, processor, **kwargs)) for prompt in prompts]
+            details = [
+                self._warn_of_incomplete(_texts(generate(prompt, processor, **kwargs))) for prompt in prompts
+            ]
         types = self._output_type if isinstance(self._output_type, list) else [self._output_type] * len(prompts)
         return [
             Result(each.text, output_type, *each[1:])
@@ -146,6 +157,41 @@ class SteerableGenerator(Generic[T]):
     def _reset(self) -> None:
         if self.logits_processor is not None:
             self.logits_processor.reset()
+
+    # Some libraries give text and don't tell why it ended. A text that our engine steered is then read once more.
+
+    @cached_property
+    def _whole(self) -> Constraint | None:
+        """What says whether a text is a whole one; None if the model does, or other masks than ours are used."""
+        if self._output_type is None or isinstance(self._output_type, list):
+            return None
+        if hasattr(self.model, "generate_details") or hasattr(self.logits_processor, "is_first_token"):
+            return None  # the latter is of `BitmaskLogitsProcessor`
+        return byte_constraint(self._output_type)
+
+    def _warn_of_incomplete(self, details: list[Details]) -> list[Details]:
+        """Add to each text whether it's a whole one, and warn if not."""
+        if self._whole is None:
+            return details
+        known = []
+        for each in details:
+            is_complete = is_whole(self._whole, each.text)
+            if not is_complete:
+                warnings.warn(
+                    "the text ended before the output type was complete: raise `max_tokens`, or whatever else limits "
+                    f"its length; it ends in {each.text[-40:]!r}",
+                    UserWarning,
+                    stacklevel=3,
+                )
+            known.append(each._replace(is_complete=is_complete, finish_reason=None if is_complete else "length"))
+        return known
+
+    def _checked(self, pieces: Iterator[str]) -> Iterator[str]:
+        text = []
+        for piece in pieces:
+            text.append(piece)
+            yield piece
+        self._warn_of_incomplete([Details("".join(text))])
 
 
 def _term(output_type: Any) -> Any:

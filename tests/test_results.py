@@ -12,7 +12,9 @@ from pydantic import BaseModel, Field
 
 import outlines
 from outlines import generator as generators
+from outlines.engine import Vocabulary
 from outlines.generator import Generator
+from outlines.processors import OutlinesLogitsProcessor
 from outlines.results import Result
 from tests import tiny_models
 from tests.test_generator import AsyncEcho, Echo
@@ -132,3 +134,48 @@ def test_black_boxes_give_text_and_value(monkeypatch):
 
 def test_a_result_shows_what_counts():
     assert repr(Result("1", int)).startswith("Result(text='1', token_ids=None")
+
+
+class Host:
+    """A steered model that gives text and doesn't tell why it ended, as llama.cpp's."""
+
+    tensor_library_name = "numpy"
+    vocabulary = Vocabulary([*(bytes([byte]) for byte in range(256)), None], eos_token_ids=[256])
+
+    def constraint_processor(self, constraints):
+        return OutlinesLogitsProcessor("numpy")
+
+    def generate(self, prompt, processor, **kwargs):
+        return prompt
+
+    def generate_stream(self, prompt, processor, **kwargs):
+        yield from prompt
+
+
+@pytest.fixture
+def host(monkeypatch):
+    monkeypatch.setattr(generators, "SteerableModel", Host)
+    return Host()
+
+
+def test_texts_of_models_that_do_not_tell_are_read_once_more(host):
+    generator = Generator(host, Point)
+    whole, cut = '{"x": 22}', '{"x": 22'
+    assert generator(whole) == "".join(generator.stream(whole)) == whole
+    result = generator.result(whole)
+    assert (result.value, result.is_complete, result.finish_reason) == (Point(x=22), True, None)
+    with pytest.warns(UserWarning, match=r"raise `max_tokens`.*it ends in '\{\"x\": 22'") as caught:
+        assert generator(cut) == cut
+    assert caught[0].filename == __file__
+    with pytest.warns(UserWarning, match="raise `max_tokens`"):
+        assert "".join(generator.stream(cut)) == cut
+    with pytest.warns(UserWarning, match="raise `max_tokens`"):
+        result = generator.result(cut)
+    assert (result.is_complete, result.finish_reason) == (False, "length")
+    with pytest.raises(NotImplementedError, match="Host doesn't tell `logprobs`"):
+        generator.result(whole, logprobs=True)
+
+
+def test_texts_that_others_steered_are_left_alone(host):
+    assert Generator(host)("{") == "{"
+    assert Generator(host, processor=OutlinesLogitsProcessor("numpy"))("{") == "{"

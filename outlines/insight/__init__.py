@@ -3,5 +3,6 @@
 from outlines.insight.drawing import Drawing, draw
 from outlines.insight.examples import examples
 from outlines.insight.explanation import Explanation, explain
+from outlines.insight.letters import byte_constraint, is_whole
 
-__all__ = ["Drawing", "Explanation", "draw", "examples", "explain"]
+__all__ = ["Drawing", "Explanation", "byte_constraint", "draw", "examples", "explain", "is_whole"]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from outlines.engine import Constraint, Vocabulary
 
-__all__ = ["END", "allowed", "byte_constraint", "one_of", "readable", "spelt"]
+__all__ = ["END", "allowed", "byte_constraint", "is_whole", "one_of", "readable", "spelt"]
 
 #: The token that ends a text; the others are the bytes.
 END = 256
@@ -39,6 +39,12 @@ def byte_constraint(output_type: Any) -> Constraint:
     from outlines.engine import Constraint
 
     return Constraint(output_type, _bytes())
+
+
+def is_whole(constraint: Constraint, text: str) -> bool:
+    """Say whether a text is a whole one of a constraint of `byte_constraint`."""
+    matcher = constraint.matcher()
+    return all(map(matcher.advance, text.encode("utf-8", "surrogatepass"))) and matcher.is_accepting()
 
 
 def allowed(constraint: Constraint, state: int) -> list[int]:
