@@ -165,8 +165,10 @@ class SteerableGenerator(Generic[T]):
         """What says whether a text is a whole one; None if the model does, or other masks than ours are used."""
         if self._output_type is None or isinstance(self._output_type, list):
             return None
-        if hasattr(self.model, "generate_details") or hasattr(self.logits_processor, "is_first_token"):
-            return None  # the latter is of `BitmaskLogitsProcessor`
+        from outlines.backends.bitmask import BitmaskLogitsProcessor  # needs NumPy
+
+        if hasattr(self.model, "generate_details") or isinstance(self.logits_processor, BitmaskLogitsProcessor):
+            return None
         return byte_constraint(self._output_type)
 
     def _warn_of_incomplete(self, details: list[Details]) -> list[Details]:

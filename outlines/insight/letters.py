@@ -7,6 +7,8 @@ from functools import cache
 from string import ascii_lowercase, ascii_uppercase, digits
 from typing import TYPE_CHECKING, Any
 
+from outlines.types.dsl import python_types_to_terms
+
 if TYPE_CHECKING:
     from outlines.engine import Constraint, Vocabulary
 
@@ -35,10 +37,11 @@ def _bytes() -> Vocabulary:
 
 
 def byte_constraint(output_type: Any) -> Constraint:
-    """Compile an output type for texts that are written byte by byte."""
+    """Compile an output type, or a JSON Schema as a dict, for texts that are written byte by byte."""
     from outlines.engine import Constraint
 
-    return Constraint(output_type, _bytes())
+    is_schema = isinstance(output_type, dict)
+    return Constraint(output_type if is_schema else python_types_to_terms(output_type), _bytes())
 
 
 def is_whole(constraint: Constraint, text: str) -> bool:

@@ -66,6 +66,13 @@ def test_what_is_told(output_type, text, told):
     assert str(explain(output_type, text)).startswith(told)
 
 
+@pytest.mark.parametrize("text", ['{"a": 1}', "{", "true"])
+def test_a_text_is_that_text_as_for_a_generator(text):
+    assert explain(text, text).is_complete
+    assert examples(text) == [text]
+    assert examples(True) == ["True"]
+
+
 def test_a_character_of_several_bytes_is_valid_as_a_whole_or_not_at_all():
     explained = explain(Literal["aé", "aê"], "aèx")  # they differ in their last byte
     assert explained.valid_length == 1
