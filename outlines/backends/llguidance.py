@@ -80,7 +80,6 @@ class LLGuidanceBackend(BaseBackend):
             )
         try:
             import llguidance.hf
-            import llguidance.llamacpp
         except ImportError as error:
             raise ImportError(
                 "the backend 'llguidance' needs its package: `pip install outlines[llguidance]`"
@@ -90,6 +89,7 @@ class LLGuidanceBackend(BaseBackend):
         if self.tensor_library_name == "mlx":
             return llguidance.hf.from_tokenizer(model.mlx_tokenizer._tokenizer)
         import llama_cpp
+        import llguidance.llamacpp
 
         with warnings.catch_warnings():  # llguidance uses names of llama.cpp that have new ones
             warnings.simplefilter("ignore", DeprecationWarning)
