@@ -139,7 +139,8 @@ def test_all_names_what_can_be_imported(module):
 def test_import_is_light():
     heavy = """
         torch transformers triton tokenizers huggingface_hub numpy pydantic jinja2 jsonschema PIL genson lark openai
-        anthropic ollama mistralai google.genai lmstudio dottxt httpx vllm mlx llama_cpp outlines_core xgrammar llguidance
+        anthropic ollama mistralai google.genai lmstudio dottxt httpx vllm mlx llama_cpp outlines_core xgrammar
+        llguidance
         """.split()
     code = f"import outlines, sys; print([name for name in {heavy} if name in sys.modules])"
     loaded = subprocess.run(

@@ -52,6 +52,8 @@ _NOT_ENFORCED = frozenset(
     """.split()
 )
 _COUNTS = ("minProperties", "maxProperties")  # of an object without declared members
+#: What a pattern is made of, the first that is there; the others beside it are left out.
+_CHOSEN = ("properties", "allOf", "anyOf", "oneOf", "prefixItems", "enum", "const", "$ref")
 _REFUSED = ("not", "if", "then", "else")
 
 
@@ -124,6 +126,7 @@ class _Writer:
             for keyword in schema
             if keyword in _NOT_ENFORCED and not (is_free and keyword in _COUNTS)
         ]
+        self.not_enforced += [f"{place}/{keyword}" for keyword in _CHOSEN if keyword in schema][1:]
         if "properties" in schema:
             return self.object_of(schema, place, within)
         if "allOf" in schema:
@@ -238,6 +241,8 @@ class _Writer:
         ]
         if any(item is None for item in items):
             return None
+        if not schema.get("minItems", 0) <= len(items) <= schema.get("maxItems", len(items)):
+            _refuse(place, f"'prefixItems' gives {len(items)} items, and 'minItems' or 'maxItems' another number")
         space = self.space
         return rf"\[{space}{f'{space},{space}'.join(map(str, items))}{space}\]"
 
@@ -246,6 +251,8 @@ class _Writer:
     def object_of(self, schema: dict[str, Any], place: str, within: tuple[str, ...]) -> str | None:
         space, required = self.space, schema.get("required", [])
         members: list[tuple[str, bool]] = []
+        if not set(required) <= schema["properties"].keys():
+            self.not_enforced.append(f"{place}/required")
         for name, value in schema["properties"].items():
             pattern = self.value(value, f"{place}/properties/{name}", within)
             if pattern is not None:

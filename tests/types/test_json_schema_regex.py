@@ -121,6 +121,7 @@ def test_types_that_hold_classes_have_patterns():
         ({"type": "string", "minLength": 3, "maxLength": 2}, "'minLength' 3 is above 'maxLength' 2"),
         ({"$ref": "https://a.b/c"}, "leads elsewhere"),
         ({"$ref": "#/$defs/a"}, "leads nowhere"),
+        ({"prefixItems": [NULL], "minItems": 2}, "'prefixItems' gives 1 items"),
         ({"allOf": [INTEGER, {"minimum": 2}]}, "'allOf' with several members"),
         ({"properties": {"a": {"$ref": "#"}}, "required": ["a"]}, "contains itself without an end"),
         ({"type": "float"}, "isn't one of JSON's"),
@@ -136,6 +137,10 @@ def test_what_is_left_out_is_told():
         assert schema_regex({"type": "integer", "minimum": 1, "maximum": 2}) == "(-)?(0|[1-9][0-9]*)"
     with pytest.warns(UserWarning, match="/pattern"):  # lengths win
         assert schema_regex({"type": "string", "minLength": 2, "pattern": "a"}) == f'"{CHARACTER}{{2,}}"'
+    with pytest.warns(UserWarning, match="enforce /required, /anyOf$|enforce /anyOf, /required$"):
+        schema_regex({"properties": {"a": NULL}, "required": ["b"], "anyOf": [{"required": ["a"]}]})
+    with pytest.warns(UserWarning, match=r"enforce /\$ref$"):
+        schema_regex({"enum": [1, "a"], "$ref": "#/$defs/a", "$defs": {"a": INTEGER}})
     with pytest.warns(UserWarning, match="/properties/a/uniqueItems"):
         schema_regex({"properties": {"a": {"type": "array", "uniqueItems": True, "items": INTEGER}}})
 
