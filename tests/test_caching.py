@@ -123,6 +123,8 @@ def test_types_are_told_apart_on_request(folder):
     square(1)
     square(1.0)
     assert calls == [1, 1.0]
+    assert int in square.__cache_key__(1)
+    assert int not in counting()[0].__cache_key__(1)
 
 
 @pytest.mark.parametrize(("ignored", "arguments"), [("extra", {"extra": 1}), (1, {})])
