@@ -220,7 +220,7 @@ def _union(expressions: Iterable[Expression]) -> Expression:
     if byte_mask:
         parts.add(byte_class(byte_mask))
     if len(parts) > 1:
-        parts = _merge_classes(parts)
+        parts = _merge_repeats(_merge_classes(parts))
     if EPSILON in parts and any(part.nullable for part in parts if part is not EPSILON):
         parts.discard(EPSILON)
     if len(parts) > 1 and any(part.kind == _COMPLEMENT and part.parts[0] in parts for part in parts):
@@ -251,6 +251,96 @@ def _merge_classes(parts: set[Expression]) -> set[Expression]:
                 mask |= part.parts[0].parts[0]
             parts.add(_concat(byte_class(mask), rest))
     return parts
+
+
+#: How many of the parts that a union keeps are asked whether they include another one.
+_COMPARED_PARTS = 4
+
+
+def _merge_repeats(parts: set[Expression]) -> set[Expression]:
+    """Join `x{0,5}y | x{3,9}y` to `x{0,9}y`, and drop what another part includes, such as `x{2}y{3}` beside these.
+
+    Counts that begin at several places would multiply the states else.
+    """
+    groups: dict[int, list[Expression]] = {}
+    for part in parts:
+        kind = part.kind
+        if kind == _CONCAT:
+            lead = part.parts[0]
+            key = id(lead.parts[0]) if lead.kind == _REPEAT else id(lead)
+        elif kind == _REPEAT:
+            key = id(part.parts[0])
+        else:
+            continue
+        groups.setdefault(key, []).append(part)
+    for group in groups.values():
+        if len(group) > 1:
+            parts.difference_update(group)
+            parts.update(_without_included(_join_counts(group)))
+    return parts
+
+
+def _split_counts(part: Expression) -> tuple[Expression, int, float, Expression]:
+    """Give the body that a part begins with, how often it's repeated, and what follows."""
+    lead, rest = part.parts if part.kind == _CONCAT else (part, EPSILON)
+    if lead.kind != _REPEAT:
+        return lead, 1, 1, rest
+    body, low, high = lead.parts
+    return body, low, _INFINITE if high is None else high, rest
+
+
+_INFINITE = float("inf")
+
+
+def _join_counts(group: list[Expression]) -> list[Expression]:
+    """Join parts that repeat one body, a range of counts each, before the same rest, where the ranges touch."""
+    by_rest: dict[Expression, list[tuple[int, float, Expression]]] = {}
+    for part in group:
+        _, low, high, rest = _split_counts(part)
+        by_rest.setdefault(rest, []).append((low, high, part))
+    if len(by_rest) == len(group):
+        return group
+    body = _split_counts(group[0])[0]
+    result = []
+    for rest, ranges in by_rest.items():
+        ranges.sort(key=lambda entry: entry[:2])
+        joined: list[tuple[int, float, Expression | None]] = []
+        for low, high, part in ranges:
+            if joined and low <= joined[-1][1] + 1:
+                if high > joined[-1][1]:
+                    joined[-1] = (joined[-1][0], high, None)
+            else:
+                joined.append((low, high, part))
+        for low, high, known in joined:
+            bound = None if high == _INFINITE else int(high)
+            result.append(_concat(repeat(body, low, bound), rest) if known is None else known)
+    return result
+
+
+def _without_included(group: list[Expression]) -> list[Expression]:
+    """Drop parts that another one certainly includes; largest counts come first, and are the likeliest to."""
+    kept: list[Expression] = []
+    for part in sorted(group, key=lambda part: (-_split_counts(part)[2], part.serial)):
+        if not any(_includes(other, part) for other in kept[-_COMPARED_PARTS:]):
+            kept.append(part)
+    return kept
+
+
+def _includes(larger: Expression, smaller: Expression) -> bool:
+    """Tell whether a language certainly includes another: the same bodies, with wider counts."""
+    while larger is not smaller:
+        if smaller is EPSILON:
+            return larger.nullable
+        if smaller.kind not in _COUNTED or larger.kind not in _COUNTED:
+            return False
+        body, low, high, larger = _split_counts(larger)
+        other, least, most, smaller = _split_counts(smaller)
+        if body is not other or least < low or most > high:
+            return False
+    return True
+
+
+_COUNTED = (_CONCAT, _REPEAT)
 
 
 def intersection(*expressions: Expression) -> Expression:
@@ -315,8 +405,12 @@ def repeat(expression: Expression, low: int, high: int | None = None) -> Express
         return EVERYTHING if low == 0 else _concat(ANY_BYTE, EVERYTHING)
     if expression is EVERYTHING:
         return EVERYTHING
-    if expression.kind == _REPEAT and expression.parts[1] <= 1 and expression.parts[2] is None and high is None:
-        return repeat(expression.parts[0], low * expression.parts[1], None)  # (x*)* and its kin
+    if expression.kind == _REPEAT:
+        body, least, most = expression.parts
+        # (x{2,3}){4,5} is x{8,15}: no count is left out, for the most of 4 rounds reach up to the fewest of 5
+        reaches = least <= 1 or (low > 0 if most is None else most * low + 1 >= least * (low + 1))
+        if low == high or reaches:
+            return repeat(body, least * low, None if high is None or most is None else most * high)
     if expression.nullable and expression.kind == _UNION and EPSILON in expression.parts:
         return repeat(_union(p for p in expression.parts if p is not EPSILON), 0, high)
     key = (_REPEAT, id(expression), low, high)

@@ -71,6 +71,7 @@ class Assertions:
         self._behind: dict[_Code, int] = {}
         self._ends: dict[tuple[Node, Context], frozenset[Context]] = {}
         self._moves: dict[tuple[Context, int], Context | None] = {}
+        self._languages: dict[tuple[Node, Context, frozenset[tuple[Context, Expression]]], Expression] = {}
         self._prepare(tree, is_repeated=False)
         self._behind_codes = list(self._behind)
         self._make_classes()
@@ -285,6 +286,14 @@ class Assertions:
             return rests.pop()
         if isinstance(node, Ahead):
             return self._read_unbounded(node, context, after)
+        # copies of a repetition are read in each context by several others
+        key = (node, context, frozenset([(end, after[end]) for end in ends]))
+        found = self._languages.get(key)
+        if found is None:
+            found = self._languages[key] = self._read_composite(node, context, after)
+        return found
+
+    def _read_composite(self, node: Node, context: Context, after: _After) -> Expression:
         if isinstance(node, Alternatives):
             return union(*[self.read(part, context, after) for part in node.parts])
         if isinstance(node, Repeat):
