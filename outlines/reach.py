@@ -8,16 +8,26 @@ something else must go on. Exits are merged into one trie node, from which a tai
 from __future__ import annotations
 
 import weakref
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from outlines.constraints.expression import EMPTY, Expression, alternatives, spine
+from outlines.constraints.expression import EMPTY, Expression, alternatives, spine, union
 from outlines.constraints.json_schema.text import ANY_TEXT, QUOTE, STRING_REST
+from outlines.constraints.loops import (
+    bytes_of,
+    character_steps,
+    code_of,
+    cut_counts,
+    ends_within,
+    loop_of,
+    without_bytes,
+)
 from outlines.constraints.strings import TextBounds, TextState
 from outlines.rows import Base, bases_and_list, bases_of_nodes, pack
-from outlines.spread import Run, Spread, Start, State, StateNumbers, join, spread
+from outlines.spread import CharacterRun, Run, Spread, Start, State, StateNumbers, join, spread
 from outlines.trie import ROOT, Trie
 from outlines.vocabulary import Vocabulary
 
@@ -31,20 +41,35 @@ _ALL = (-2,)
 
 _FIRST_UTF8_BYTE = 0x80
 
+#: A run along characters is left where fewer nodes than this are left of it: a look at all characters costs more.
+_FEW_NODES = 64
+
+#: Stands for None in a table of characters.
+NO_CHARACTERS = EMPTY
+
 _QUOTE = ord('"')
 
 
 class Reach:
     """What an expression reaches from a node: tokens inside (as base rows and a list), and the merged exit."""
 
-    __slots__ = ("bases", "tokens", "exits", "_trie", "_exit")
+    __slots__ = ("bases", "tokens", "_exits", "_trie", "_exit")
 
-    def __init__(self, trie: Trie, bases: tuple[Base, ...], tokens: tuple[int, ...], exits: NDArray):
+    def __init__(
+        self, trie: Trie, bases: tuple[Base, ...], tokens: tuple[int, ...], exits: NDArray | Callable[[], NDArray]
+    ):
         self.bases = bases
         self.tokens = tokens
-        self.exits = exits
+        self._exits = exits
         self._trie = trie
         self._exit: int | None = -1  # not merged yet
+
+    @property
+    def exits(self) -> NDArray:
+        """Places within tokens, or at their ends, where the head may end; looked for when first asked for."""
+        if callable(self._exits):
+            self._exits = self._exits()
+        return self._exits
 
     @property
     def exit(self) -> int | None:
@@ -164,11 +189,18 @@ class HeadTables:
         self._classes: weakref.WeakKeyDictionary[State, bytes] = weakref.WeakKeyDictionary()
         self._loops: weakref.WeakKeyDictionary[Expression, bytearray] = weakref.WeakKeyDictionary()
         self._runs: dict[tuple[int, bytes], Run] = {}
+        self._character_runs: weakref.WeakKeyDictionary[Expression, dict[int, Run]] = weakref.WeakKeyDictionary()
+        self._cuts: weakref.WeakKeyDictionary[Expression, Expression] = weakref.WeakKeyDictionary()
+        self._longest_of: weakref.WeakKeyDictionary[Expression, int] = weakref.WeakKeyDictionary()
+        self._characters: weakref.WeakKeyDictionary[Expression, Expression] = weakref.WeakKeyDictionary()
         self._any_texts: dict[int, tuple[tuple[Base, ...], tuple[int, ...]]] = {}
         self.num_bytes = 0
 
     def reach(self, node: int, expression: Expression) -> Reach:
         """Give what an expression reaches from a node, the node itself excluded."""
+        cut = self._cut(expression)
+        if cut is not expression:
+            return self.reach(node, cut)
         by_node = self._reaches.get(expression)
         if by_node is None:
             by_node = self._reaches[expression] = {}
@@ -176,6 +208,25 @@ class HeadTables:
         if found is None:
             found = by_node[node] = self._find_reach(node, expression)
             self.num_bytes += 4 * self.num_words * len(found.bases)
+        return found
+
+    def _cut(self, expression: Expression) -> Expression:
+        """Give the expression with its counts cut at what tokens can reach."""
+        found = self._cuts.get(expression)
+        if found is None:
+            found = cut_counts(expression, self._longest)
+            # a table must not keep what it's about: EMPTY, which nobody asks for, stands for the expression itself
+            self._cuts[expression] = EMPTY if found is expression else found
+            return found
+        return expression if found is EMPTY else found
+
+    def _longest(self, body: Expression) -> int:
+        """Give the most times that texts of a language may stand one after another within a token."""
+        found = self._longest_of.get(body)
+        if found is None:
+            mask = bytes_of(body)
+            flags = np.fromiter((mask >> byte & 1 for byte in range(256)), bool, 256)
+            found = self._longest_of[body] = self.trie.longest_run(flags)
         return found
 
     def text_reach(self, node: int, state: TextState) -> TextReach:
@@ -202,6 +253,31 @@ class HeadTables:
         trie = self.trie
         if _is_unanchored_string(expression):
             return self._find_unanchored(node, expression)
+        for way in alternatives(expression):
+            loop = loop_of(way)
+            if loop is not None and loop is not expression and ends_within(way, loop) is not None:
+                return self._find_around(node, expression, loop)
+        return self._find_plain(node, expression)
+
+    def _find_around(self, node: int, expression: Expression, loop: Expression) -> Reach:
+        """Any text of a loop keeps an expression alive: what adds nothing to the loop need not be walked."""
+        inside = self.reach(node, loop)
+        bases, tokens = inside.bases, inside.tokens
+        others = [way for way in alternatives(expression) if ends_within(way, loop) is None]
+        if others:
+            beside = self.reach(node, union(*others))
+            bases, tokens = bases + beside.bases, tokens + beside.tokens
+        reference = weakref.ref(expression)  # the table must not keep what it's about
+
+        def exits() -> NDArray:
+            alive = reference()
+            assert alive is not None, "only who holds a head asks for its exits"
+            return self._find_plain(node, alive).exits
+
+        return Reach(self.trie, bases, tokens, exits)
+
+    def _find_plain(self, node: int, expression: Expression) -> Reach:
+        trie = self.trie
         walk = self._walk(node, expression, StateNumbers())
         reached = walk.others.nodes
         bases, tokens = bases_of_nodes(trie, reached, self.num_words)
@@ -211,7 +287,7 @@ class HeadTables:
             bases, tokens = run_bases + bases, run_tokens + tokens
             exits += [walk.run.nodes_at(first, last) for first, last, state in walk.inside if state.nullable]
             if node == ROOT and walk.inside and walk.inside[0][2] is expression:
-                self._loops[expression] = self._flags(walk.run.nodes)
+                self._loops[expression] = self._flags(walk.run.nodes_at(1, walk.longest))
         for big, state, _ in walk.big:
             assert isinstance(state, Expression)
             below = self.reach(big, state)
@@ -288,27 +364,32 @@ class HeadTables:
         Where a text is counted, the bytes of the class must be whole characters.
         """
         members = np.asarray(self.trie.members(node))
-        byte_flags = self._first_class(start)
-        if not byte_flags:
+        body = self._first_characters(start)
+        byte_flags = b"" if body is not None else self._first_class(start)
+        if body is None and not byte_flags:
             begin = [Start(members, start, np.zeros(len(members), np.int64))]
             return Walk(None, [], spread(self.trie, begin, numbers), [])
-        key = (node, byte_flags)
-        run = self._runs.get(key)
-        if run is None:
-            run = self._runs[key] = Run(self.trie, node, byte_flags, self.num_words)
-            self.num_bytes += run.num_bytes
+        run = self._run(node, byte_flags if body is None else body)
         inside: list[tuple[int, int, State]] = []
         left: list[Spread] = []
         onward: list[Start] = []
         state, length = start, 0
         while True:
-            following = _common_target(state, byte_flags)
+            if isinstance(run, CharacterRun):
+                following, parting = _common_character_target(state, body)
+                is_few = length > 0 and following is not state and run.num_from(length) < _FEW_NODES
+                following = None if is_few else following
+            else:
+                following, parting = _common_target(state, byte_flags), ()
             is_loop = following is state
-            if following is None:  # the class parts: go on from here node by node
+            if following is None:  # the class parts, or few are left: go on from here node by node
                 nodes = run.nodes_at(length, length) if length else members
                 onward.append(Start(nodes, state, np.full(len(nodes), length)))
                 break
-            self._leave(run, state, length, is_loop, numbers, left, onward)
+            self._leave(run.leaving, state, length, is_loop, numbers, left, onward)
+            if parting:
+                leads = {byte: run.leads[byte] for byte in parting if byte in run.leads}  # type: ignore[attr-defined]
+                self._leave(leads, state, length, is_loop, numbers, left, onward)
             if is_loop:
                 if run.longest > length:
                     inside.append((length + 1, run.longest, state))
@@ -333,14 +414,25 @@ class HeadTables:
                 onward[i] = Start(np.delete(nodes, places), state, np.delete(counts, places))
         return found
 
+    def _run(self, node: int, along: bytes | Expression) -> Run:
+        """Give the run from a node along a class of bytes, or a set of characters, made once."""
+        by_node = self._runs if isinstance(along, bytes) else self._character_runs.setdefault(along, {})
+        key = (node, along) if isinstance(along, bytes) else node
+        run = by_node.get(key)
+        if run is None:
+            make = Run if isinstance(along, bytes) else CharacterRun
+            run = by_node[key] = make(self.trie, node, along, self.num_words)
+            self.num_bytes += run.num_bytes
+        return run
+
     def _leave(
-        self, run: Run, state: State, length: int, is_loop: bool, numbers: StateNumbers,
+        self, leaving: dict[int, tuple[NDArray, NDArray]], state: State, length: int, is_loop: bool, numbers: StateNumbers,
         left: list[Spread], onward: list[Start],
     ) -> None:  # fmt: skip
         """Take the nodes where tokens leave the class after `length` bytes, or after that many and more in a loop."""
         class_of, targets = state.transitions()
         is_counted = isinstance(state, TextState)
-        for byte, (nodes, lengths) in run.leaving.items():
+        for byte, (nodes, lengths) in leaving.items():
             target = targets[class_of[byte]]
             if target is EMPTY:
                 continue
@@ -353,6 +445,17 @@ class HeadTables:
             size = len(nodes)
             left.append(Spread(nodes, counts, np.full(size, numbers.of(target)), np.full(size, target.nullable)))
             onward.append(Start(nodes, target, counts))
+
+    def _first_characters(self, state: State) -> Expression | None:
+        """Give the characters that lead on to one state, if an expression begins with repetitions of such."""
+        if isinstance(state, TextState):
+            return None
+        found = self._characters.get(state)
+        if found is None:
+            body = code_of(state)
+            found = NO_CHARACTERS if body is None else _common_characters(state, body)
+            self._characters[state] = found
+        return None if found is NO_CHARACTERS else found
 
     def _first_class(self, state: State) -> bytes:
         """Give the largest class of bytes that leads on to one state, as 256 flags; b"" if none is wide."""
@@ -386,6 +489,26 @@ def _is_unanchored_string(expression: Expression) -> bool:
         return False
     spines = [spine(part) for part in alternatives(expression)]
     return any(parts[0] is ANY_TEXT for parts in spines) and all(parts[-1] is QUOTE for parts in spines)
+
+
+def _common_characters(expression: Expression, body: Expression) -> Expression:
+    """Give the characters of a set that lead on to one state, if all of several bytes are among them."""
+    steps = character_steps(expression, body)
+    if len(steps.targets) != 1 or EMPTY in steps.targets:
+        return NO_CHARACTERS
+    others = sum(
+        1 << byte for target, listed in steps.single.items() if target not in steps.targets for byte in listed
+    )
+    return without_bytes(body, others) if others else body
+
+
+def _common_character_target(
+    expression: Expression, body: Expression
+) -> tuple[Expression | None, set[int]]:
+    """Give the state that all characters of a set lead to, None if they part; and where a language may part inside."""
+    steps = character_steps(expression, body)
+    targets = steps.targets.union(steps.single)
+    return (targets.pop() if len(targets) == 1 else None), steps.parting
 
 
 def _common_target(state: State, byte_flags: bytes) -> State | None:

@@ -212,6 +212,15 @@ class Trie:
             above = above[~flags[above]]
         return flags.tobytes()
 
+    def longest_run(self, byte_flags: NDArray) -> int:
+        """Give the most bytes of a class, given as 256 flags, that stand one after another within a token."""
+        inside = byte_flags[self.byte]
+        inside[ROOT] = False
+        lengths = inside.astype(np.int32)
+        for start, end in self.levels[2:]:
+            lengths[start:end] *= 1 + lengths[self.parent[start:end]]
+        return int(lengths.max())
+
     def token_flags(self, nodes: NDArray) -> NDArray:
         """Give a flag for each token: whether it ends at one of the plain nodes, the root excepted."""
         flags = np.zeros(self.num_nodes, bool)

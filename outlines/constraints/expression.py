@@ -35,9 +35,11 @@ __all__ = [
     "join_classes",
     "literal",
     "matches",
+    "members",
     "optional",
     "repeat",
     "spine",
+    "split",
     "star",
     "union",
 ]
@@ -434,6 +436,22 @@ def spine(expression: Expression) -> list[Expression]:
         parts.append(expression.parts[0])
         expression = expression.parts[1]
     return [*parts, expression]
+
+
+def split(expression: Expression) -> tuple[Expression, Expression]:
+    """Give the first part of a concatenation and what follows; EPSILON follows what is no concatenation."""
+    return expression.parts if expression.kind == _CONCAT else (expression, EPSILON)  # type: ignore[return-value]
+
+
+def members(expression: Expression) -> int | list[Expression]:
+    """Give the expressions that one is made of; the class of its bytes where it's made of bytes."""
+    if expression.kind == _CLASS:
+        mask: int = expression.parts[0]
+        return mask
+    if expression.kind == _LITERAL:
+        text, offset = expression.parts
+        return sum(1 << byte for byte in set(text[offset:]))
+    return [part for part in expression.parts if isinstance(part, Expression)]
 
 
 def counts(expression: Expression) -> tuple[Expression, int, int | None] | None:

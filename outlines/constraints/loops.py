@@ -1,0 +1,251 @@
+"""Loops over characters: what keeps one alive, and which characters a language treats alike.
+
+The vocabulary is walked along such a loop once; these questions tell where that walk answers for a language too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from outlines.constraints.expression import (
+    EMPTY,
+    EPSILON,
+    Expression,
+    alternatives,
+    byte_class,
+    concat,
+    counts,
+    join_classes,
+    members,
+    repeat,
+    spine,
+    split,
+    star,
+    union,
+)
+
+__all__ = ["Steps", "bytes_of", "character_steps", "code_of", "cut_counts", "ends_within", "loop_of", "without_bytes"]
+
+#: Bytes of the longest character, of UTF-8 or of an escape in JSON.
+_CHARACTER_BYTES = 12
+
+#: States of a loop that one language may end in; characters have a handful.
+_LOOP_STATES = 32
+
+#: Bytes of a literal that are read to see whether a loop contains it.
+_LITERAL_BYTES = 1000
+
+
+def loop_of(expression: Expression) -> Expression | None:
+    """Give the loop `x*` that an expression such as `x*y` or `x{3,}y` begins with; None if it begins otherwise."""
+    found = counts(spine(expression)[0])
+    return star(found[0]) if found is not None and found[2] is None and found[0].positive else None
+
+
+def ends_within(expression: Expression, state: Expression) -> frozenset[Expression] | None:
+    """Give the states of a loop in which the texts of a language end; None if one of them may leave the loop.
+
+    `state` is the state of the loop where they begin. With None nothing is said: the question is answered by
+    structure, and at once.
+    """
+    if not expression.positive:
+        return None
+    states = frozenset([state])
+    for part in spine(expression):
+        found = _part_ends(part, states)
+        if found is None or len(found) > _LOOP_STATES:
+            return None
+        states = found
+    return states
+
+
+def _part_ends(part: Expression, states: frozenset[Expression]) -> frozenset[Expression] | None:
+    repeated = counts(part)
+    if repeated is not None:
+        body, low, _ = repeated
+        reached = states
+        while True:
+            ends = _all_ends(body, reached)
+            if ends is None or len(ends) > _LOOP_STATES:
+                return None
+            if ends <= reached:
+                return reached
+            reached |= ends
+    ways = alternatives(part)
+    if len(ways) > 1:
+        found: frozenset[Expression] = frozenset()
+        for way in ways:
+            ends = _all_ends(way, states)
+            if ends is None:
+                return None
+            found |= ends
+        return found
+    return _read_along(part, states)
+
+
+def _all_ends(expression: Expression, states: frozenset[Expression]) -> frozenset[Expression] | None:
+    found: frozenset[Expression] = frozenset()
+    for state in states:
+        ends = ends_within(expression, state)
+        if ends is None:
+            return None
+        found |= ends
+    return found
+
+
+def _read_along(part: Expression, states: frozenset[Expression]) -> frozenset[Expression] | None:
+    """Follow a class or a literal byte by byte."""
+    found = set()
+    for state in states:
+        pairs = [(part, state)]
+        for at, place in pairs:
+            if at is EPSILON:
+                found.add(place)
+                continue
+            if len(pairs) > _LITERAL_BYTES:
+                return None
+            for target, onward in _pairs(at, place):
+                if target is not EMPTY:
+                    if onward is EMPTY:
+                        return None
+                    pairs.append((target, onward))
+    return frozenset(found)
+
+
+def _pairs(left: Expression, right: Expression) -> list[tuple[Expression, Expression]]:
+    """Give the derivatives of two expressions for each class of bytes that both treat alike."""
+    left_class, lefts = left.transitions()
+    right_class, rights = right.transitions()
+    _, pairs = join_classes(left_class, len(lefts), right_class, len(rights))
+    return [(lefts[a], rights[b]) for a, b in pairs]
+
+
+def code_of(expression: Expression) -> Expression | None:
+    """Give the characters that an expression begins with repetitions of, if some have several bytes; else None."""
+    for way in alternatives(expression):
+        repeated = counts(spine(way)[0])
+        if repeated is not None:
+            body = repeated[0]
+            if _is_code(body, _CHARACTER_BYTES) and any(
+                target is not EMPTY and target is not EPSILON for target in body.transitions()[1]
+            ):
+                return body
+    return None
+
+
+def _is_code(body: Expression, depth: int) -> bool:
+    """Tell whether this is a set of short strings of which none begins another one."""
+    if body.nullable or depth == 0 or not body.positive or counts(body) is not None:
+        return False
+    return all(
+        target is EMPTY or target is EPSILON or _is_code(target, depth - 1) for target in body.transitions()[1]
+    )
+
+
+class Steps(NamedTuple):
+    """What a language does with the characters of a set."""
+
+    targets: set[Expression]  # derivatives after characters of several bytes
+    single: dict[Expression, list[int]]  # derivatives after one byte that is a character, and those bytes
+    parting: set[int]  # first bytes of characters after which the language may go on outside of the set
+
+
+def character_steps(expression: Expression, body: Expression) -> Steps:
+    """Derive by each character of a set that `_is_code`; characters that are treated alike are derived once."""
+    steps = Steps(set(), {}, set())
+    class_of, lefts = expression.transitions()
+    body_class, rights = body.transitions()
+    joined, pairs = join_classes(class_of, len(lefts), body_class, len(rights))
+    for number, (a, b) in enumerate(pairs):
+        target, onward = lefts[a], rights[b]
+        if onward is EPSILON:
+            steps.single.setdefault(target, []).append(number)
+        elif onward is not EMPTY and _explore((target, onward), steps.targets):
+            steps.parting.update(byte for byte in range(256) if joined[byte] == number)
+    for target, numbers in steps.single.items():
+        steps.single[target] = [byte for byte in range(256) if joined[byte] in numbers]
+    return steps
+
+
+def _explore(head: tuple[Expression, Expression], targets: set[Expression]) -> bool:
+    """Read the rest of a character in a language; tell whether the language may go on otherwise."""
+    is_parting = False
+    pairs = [head]
+    for at, rest in pairs:
+        if at is EMPTY:
+            targets.add(EMPTY)
+            continue
+        for target, onward in _pairs(at, rest):
+            if onward is EMPTY:
+                is_parting |= target is not EMPTY
+            elif onward is EPSILON:
+                targets.add(target)
+            elif (target, onward) not in pairs:
+                pairs.append((target, onward))
+    return is_parting
+
+
+def without_bytes(body: Expression, mask: int) -> Expression:
+    """Give a set of characters without some that are one byte; bit b of `mask` stands for byte b."""
+    class_of, targets = body.transitions()
+    masks = [0] * len(targets)
+    for byte, number in enumerate(class_of):
+        if not mask >> byte & 1:
+            masks[number] |= 1 << byte
+    return union(*[concat(byte_class(m), target) for m, target in zip(masks, targets, strict=True)])
+
+
+#: Parts of a concatenation, from its beginning, whose counts are cut.
+_CUT_PARTS = 8
+
+
+def cut_counts(expression: Expression, longest: Callable[[Expression], int]) -> Expression:
+    """Cut the counts that no token comes to the end of: then many states are one, as far as tokens can tell.
+
+    `longest` gives the most times that a body can stand within a token. The result and the expression agree on which
+    texts of such a length are in them and which can be completed. An intersection or complement is left as it is:
+    whether it can be completed depends on all its counts.
+    """
+    if not expression.positive:
+        return expression
+    ways = alternatives(expression)
+    cut = [_cut_way(way, longest) for way in ways]
+    if all(after is before for after, before in zip(cut, ways, strict=True)):
+        return expression
+    return union(*cut)
+
+
+def _cut_way(way: Expression, longest: Callable[[Expression], int]) -> Expression:
+    done: list[Expression] = []
+    rest = way
+    is_cut = False
+    while rest is not EPSILON and len(done) < _CUT_PARTS:
+        part, rest = split(rest)
+        found = counts(part)
+        if found is not None and (found[1] > 1 or found[2] is not None):
+            body, low, high = found
+            most = longest(body)
+            if low > most + 1 or (high is not None and high >= most):
+                part = repeat(body, min(low, most + 1), None if high is None or high >= most else high)
+                is_cut = True
+        done.append(part)
+    return concat(*done, rest) if is_cut else way
+
+
+def bytes_of(expression: Expression) -> int:
+    """Give the class of all bytes that occur in an expression without intersections and complements."""
+    found = 0
+    seen = set()
+    stack = [expression]
+    while stack:
+        part = stack.pop()
+        if part in seen:
+            continue
+        seen.add(part)
+        inner = members(part)
+        if isinstance(inner, int):
+            found |= inner
+        else:
+            stack.extend(inner)
+    return found
