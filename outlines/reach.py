@@ -18,7 +18,7 @@ from outlines.constraints.expression import EMPTY, Expression, alternatives, spi
 from outlines.constraints.json_schema.text import ANY_TEXT, QUOTE, STRING_REST
 from outlines.constraints.loops import (
     bytes_of,
-    character_steps,
+    character_step,
     code_of,
     cut_counts,
     ends_within,
@@ -27,7 +27,7 @@ from outlines.constraints.loops import (
 )
 from outlines.constraints.strings import TextBounds, TextState
 from outlines.rows import Base, bases_and_list, bases_of_nodes, pack
-from outlines.spread import CharacterRun, Run, Spread, Start, State, StateNumbers, join, spread
+from outlines.spread import CharacterRun, Leaving, Run, Spread, Start, State, StateNumbers, join, spread
 from outlines.trie import ROOT, Trie
 from outlines.vocabulary import Vocabulary
 
@@ -375,20 +375,23 @@ class HeadTables:
         onward: list[Start] = []
         state, length = start, 0
         while True:
-            if isinstance(run, CharacterRun):
-                following, parting = _common_character_target(state, body)
-                is_few = length > 0 and following is not state and run.num_from(length) < _FEW_NODES
-                following = None if is_few else following
+            parting = 0
+            if body is None:
+                following = _common_target(state, byte_flags)
             else:
-                following, parting = _common_target(state, byte_flags), ()
+                step = character_step(state, body)
+                following = None if step is None or step.exceptions else step.target
+                parting = 0 if step is None else step.parting
             is_loop = following is state
+            if length > 0 and not is_loop and run.num_from(length) < _FEW_NODES:
+                following = None
             if following is None:  # the class parts, or few are left: go on from here node by node
                 nodes = run.nodes_at(length, length) if length else members
                 onward.append(Start(nodes, state, np.full(len(nodes), length)))
                 break
             self._leave(run.leaving, state, length, is_loop, numbers, left, onward)
             if parting:
-                leads = {byte: run.leads[byte] for byte in parting if byte in run.leads}  # type: ignore[attr-defined]
+                leads = {byte: found for byte, found in run.leads.items() if parting >> byte & 1}
                 self._leave(leads, state, length, is_loop, numbers, left, onward)
             if is_loop:
                 if run.longest > length:
@@ -432,12 +435,11 @@ class HeadTables:
         """Take the nodes where tokens leave the class after `length` bytes, or after that many and more in a loop."""
         class_of, targets = state.transitions()
         is_counted = isinstance(state, TextState)
-        for byte, (nodes, lengths) in leaving.items():
+        for byte, (nodes, lengths, starts) in leaving.items():
             target = targets[class_of[byte]]
-            if target is EMPTY:
+            if target is EMPTY or length + 1 >= len(starts):
                 continue
-            first = int(np.searchsorted(lengths, length))
-            last = len(lengths) if is_loop else int(np.searchsorted(lengths, length, "right"))
+            first, last = starts[length], starts[-1 if is_loop else length + 1]
             if first == last:
                 continue
             nodes, lengths = nodes[first:last], lengths[first:last]
@@ -493,22 +495,10 @@ def _is_unanchored_string(expression: Expression) -> bool:
 
 def _common_characters(expression: Expression, body: Expression) -> Expression:
     """Give the characters of a set that lead on to one state, if all of several bytes are among them."""
-    steps = character_steps(expression, body)
-    if len(steps.targets) != 1 or EMPTY in steps.targets:
+    step = character_step(expression, body)
+    if step is None or step.target is EMPTY:
         return NO_CHARACTERS
-    others = sum(
-        1 << byte for target, listed in steps.single.items() if target not in steps.targets for byte in listed
-    )
-    return without_bytes(body, others) if others else body
-
-
-def _common_character_target(
-    expression: Expression, body: Expression
-) -> tuple[Expression | None, set[int]]:
-    """Give the state that all characters of a set lead to, None if they part; and where a language may part inside."""
-    steps = character_steps(expression, body)
-    targets = steps.targets.union(steps.single)
-    return (targets.pop() if len(targets) == 1 else None), steps.parting
+    return without_bytes(body, step.exceptions) if step.exceptions else body
 
 
 def _common_target(state: State, byte_flags: bytes) -> State | None:

@@ -167,6 +167,14 @@ def _spread_levels(
     return [(n, numbers.states[s], c) for n, s, c in left]
 
 
+class Leaving(NamedTuple):
+    """Nodes after one byte: how much of a class comes before it, ascending, and where each such length begins."""
+
+    nodes: NDArray
+    lengths: NDArray
+    starts: list[int]
+
+
 class Run:
     """The walk from a node along one class of bytes.
 
@@ -176,9 +184,10 @@ class Run:
         The nodes reached, and how many bytes of the class lead to each; lengths ascend.
     longest : int
         The last of the lengths.
-    leaving : dict of int to (int32 [L], int32 [L])
-        For each byte outside of the class the nodes after it, and how many bytes of the class come before it,
-        ascending.
+    leaving : dict of int to Leaving
+        For each byte outside of the class the nodes after it.
+    leads : dict of int to Leaving
+        Empty here; see CharacterRun.
     num_bytes : int
         Memory of these arrays.
     """
@@ -189,6 +198,7 @@ class Run:
         walk = _along_levels if is_most else _along_children
         nodes, lengths, left, before = walk(trie, node, in_class)
         self.leaving = _by_byte(trie, left, before)
+        self.leads: dict[int, Leaving] = {}
         self.num_bytes = 8 * (2 * len(nodes) + len(left))
         self._keep(trie, nodes, lengths, num_words)
 
@@ -213,6 +223,10 @@ class Run:
             found = self._upto[length] = bases_of_nodes(self._trie, nodes, self._num_words)
         return found
 
+    def num_from(self, length: int) -> int:
+        """Count the nodes of at least some length."""
+        return len(self.nodes) - int(np.searchsorted(self.lengths, length))
+
     def nodes_at(self, first: int, last: int) -> NDArray:
         """Give the nodes after `first` to `last` bytes."""
         low, high = np.searchsorted(self.lengths, (first, last + 1))
@@ -224,10 +238,10 @@ class CharacterRun(Run):
 
     Attributes
     ----------
-    leaving : dict of int to (int32 [L], int32 [L])
+    leaving : dict of int to Leaving
         As in a Run, where the byte comes between two characters.
-    leads : dict of int to (int32 [L], int32 [L])
-        For each first byte of characters of several bytes the nodes after it, and the characters before it.
+    leads : dict of int to Leaving
+        For each first byte of characters of several bytes the nodes after it.
     """
 
     def __init__(self, trie: Trie, node: int, body: Expression, num_words: int):
@@ -258,18 +272,17 @@ class CharacterRun(Run):
         low, high = np.searchsorted(self._between_lengths, (first, last + 1))
         return self._between[low:high]
 
-    def num_from(self, length: int) -> int:
-        """Count the nodes after `length` characters or more."""
-        return len(self.nodes) - int(np.searchsorted(self.lengths, length))
-
-
-def _by_byte(trie: Trie, nodes: NDArray, before: NDArray) -> dict[int, tuple[NDArray, NDArray]]:
+def _by_byte(trie: Trie, nodes: NDArray, before: NDArray) -> dict[int, Leaving]:
     """Part nodes by their last byte, each part in the order of what comes before them."""
     byte = trie.byte[nodes]
     order = np.lexsort((before, byte))
     cuts = np.flatnonzero(np.diff(byte[order])) + 1
-    groups = np.split(order, cuts) if len(order) else []
-    return {int(byte[g[0]]): (nodes[g].astype(np.int32), before[g].astype(np.int32)) for g in groups}
+    result = {}
+    for group in np.split(order, cuts) if len(order) else []:
+        lengths = before[group].astype(np.int32)
+        starts = np.searchsorted(lengths, np.arange(int(lengths[-1]) + 2)).tolist()
+        result[int(byte[group[0]])] = Leaving(nodes[group].astype(np.int32), lengths, starts)
+    return result
 
 
 def _along_levels(trie: Trie, node: int, in_class: NDArray) -> tuple[NDArray, NDArray, NDArray, NDArray]:

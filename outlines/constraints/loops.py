@@ -5,6 +5,7 @@ The vocabulary is walked along such a loop once; these questions tell where that
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -25,7 +26,7 @@ from outlines.constraints.expression import (
     union,
 )
 
-__all__ = ["Steps", "bytes_of", "character_steps", "code_of", "cut_counts", "ends_within", "loop_of", "without_bytes"]
+__all__ = ["Step", "bytes_of", "character_step", "code_of", "cut_counts", "ends_within", "loop_of", "without_bytes"]
 
 #: Bytes of the longest character, of UTF-8 or of an escape in JSON.
 _CHARACTER_BYTES = 12
@@ -134,8 +135,20 @@ def code_of(expression: Expression) -> Expression | None:
     return None
 
 
+_codes: weakref.WeakKeyDictionary[Expression, bool] = weakref.WeakKeyDictionary()
+
+
 def _is_code(body: Expression, depth: int) -> bool:
     """Tell whether this is a set of short strings of which none begins another one."""
+    if depth < _CHARACTER_BYTES:
+        return _find_is_code(body, depth)
+    found = _codes.get(body)
+    if found is None:
+        found = _codes[body] = _find_is_code(body, depth)
+    return found
+
+
+def _find_is_code(body: Expression, depth: int) -> bool:
     if body.nullable or depth == 0 or not body.positive or counts(body) is not None:
         return False
     return all(
@@ -143,47 +156,154 @@ def _is_code(body: Expression, depth: int) -> bool:
     )
 
 
-class Steps(NamedTuple):
-    """What a language does with the characters of a set."""
+class Step(NamedTuple):
+    """What a language does with the characters of a set, all of them treated alike.
 
-    targets: set[Expression]  # derivatives after characters of several bytes
-    single: dict[Expression, list[int]]  # derivatives after one byte that is a character, and those bytes
-    parting: set[int]  # first bytes of characters after which the language may go on outside of the set
+    Attributes
+    ----------
+    target : Expression
+        The derivative after any of the characters but the exceptions.
+    exceptions : int
+        The class of those that are one byte and lead elsewhere.
+    parting : int
+        The class of first bytes of characters within which the language may go on outside of the set.
+    """
+
+    target: Expression
+    exceptions: int
+    parting: int
 
 
-def character_steps(expression: Expression, body: Expression) -> Steps:
-    """Derive by each character of a set that `_is_code`; characters that are treated alike are derived once."""
-    steps = Steps(set(), {}, set())
-    class_of, lefts = expression.transitions()
-    body_class, rights = body.transitions()
-    joined, pairs = join_classes(class_of, len(lefts), body_class, len(rights))
-    for number, (a, b) in enumerate(pairs):
-        target, onward = lefts[a], rights[b]
+def character_step(expression: Expression, body: Expression) -> Step | None:
+    """Derive by the characters of a set that `code_of` gave; None if those of several bytes aren't seen to be alike."""
+    if not expression.positive:
+        return None
+    targets = []
+    exceptions = parting = 0
+    for way in alternatives(expression):
+        step = _step_of_way(way, body)
+        if step is None:
+            return None
+        targets.append(step.target)
+        exceptions |= step.exceptions
+        parting |= step.parting
+    return Step(union(*targets), exceptions, parting)
+
+
+def _step_of_way(way: Expression, body: Expression) -> Step | None:
+    targets = []
+    exceptions = parting = 0
+    rest = way
+    while True:  # along the spine as far as parts may be empty
+        part, rest = split(rest)
+        repeated = counts(part)
+        inner, onward = part, rest
+        if repeated is not None:
+            inner, low, high = repeated
+            again = repeat(inner, low - 1 if low else 0, None if high is None else high - 1)
+            onward = concat(again, rest)
+        if _is_code(inner, _CHARACTER_BYTES):
+            relation = _relation(inner, body)
+            step = None if relation is None else Step(EPSILON if relation.has_all else EMPTY, *relation[1:])
+        elif counts(inner) or len(alternatives(inner)) > 1 or split(inner)[1] is not EPSILON:
+            step = character_step(inner, body)
+        elif inner is EPSILON:
+            step = Step(EMPTY, 0, 0)
+        else:
+            step = _step_of_literal(inner, body)
+        if step is None:
+            return None
+        targets.append(concat(step.target, onward))
+        exceptions |= step.exceptions
+        parting |= step.parting
+        if not part.nullable or rest is EPSILON:
+            return Step(union(*targets), exceptions, parting)
+
+
+class _Relation(NamedTuple):
+    has_all: bool  # all characters of several bytes are in the other set, or else none
+    exceptions: int  # the class of those of one byte of which this isn't so
+    parting: int  # the class of first bytes after which the other set goes on beside this one
+
+
+_relations: weakref.WeakKeyDictionary[Expression, weakref.WeakKeyDictionary[Expression, tuple[_Relation | None]]]
+_relations = weakref.WeakKeyDictionary()
+
+
+def _relation(other: Expression, body: Expression) -> _Relation | None:
+    """Compare two sets of characters; None if some of several bytes are in the other set and some aren't."""
+    known = _relations.setdefault(body, weakref.WeakKeyDictionary())
+    found = known.get(other)
+    if found is None:
+        found = known[other] = (_find_relation(other, body),)
+    return found[0]
+
+
+def _find_relation(other: Expression, body: Expression) -> _Relation | None:
+    inside = outside = parting = 0
+    verdicts: set[bool] = set()
+    explored: dict[tuple[Expression, Expression], tuple[set[bool], bool] | None] = {}
+    for byte in range(256):
+        onward = body.step(byte)
+        target = other.step(byte)
         if onward is EPSILON:
-            steps.single.setdefault(target, []).append(number)
-        elif onward is not EMPTY and _explore((target, onward), steps.targets):
-            steps.parting.update(byte for byte in range(256) if joined[byte] == number)
-    for target, numbers in steps.single.items():
-        steps.single[target] = [byte for byte in range(256) if joined[byte] in numbers]
-    return steps
+            if target is EPSILON:
+                inside |= 1 << byte
+            elif target is EMPTY:
+                outside |= 1 << byte
+            else:
+                return None
+        elif onward is not EMPTY:
+            pair = (target, onward)
+            if pair not in explored:
+                explored[pair] = None if target is EPSILON else _explore(target, onward)
+            outcome = explored[pair]
+            if outcome is None:
+                return None
+            verdicts |= outcome[0]
+            if outcome[1]:
+                parting |= 1 << byte
+    if len(verdicts) > 1:
+        return None
+    has_all = verdicts == {True}
+    return _Relation(has_all, outside if has_all else inside, parting)
 
 
-def _explore(head: tuple[Expression, Expression], targets: set[Expression]) -> bool:
-    """Read the rest of a character in a language; tell whether the language may go on otherwise."""
+def _explore(other: Expression, body: Expression) -> tuple[set[bool], bool] | None:
+    """Read the rest of a character in two sets: whether the second's are in the first, and whether it has others."""
+    verdicts: set[bool] = set()
     is_parting = False
-    pairs = [head]
+    pairs = [(other, body)]
     for at, rest in pairs:
         if at is EMPTY:
-            targets.add(EMPTY)
+            verdicts.add(False)
             continue
         for target, onward in _pairs(at, rest):
             if onward is EMPTY:
                 is_parting |= target is not EMPTY
+            elif (onward is EPSILON) != (target is EPSILON) and target is not EMPTY:
+                return None  # one set's character is the beginning of the other's
             elif onward is EPSILON:
-                targets.add(target)
+                verdicts.add(target is EPSILON)
             elif (target, onward) not in pairs:
                 pairs.append((target, onward))
-    return is_parting
+    return verdicts, is_parting
+
+
+def _step_of_literal(text: Expression, body: Expression) -> Step | None:
+    """Derive a literal by the characters of a set: at most one of them, of one byte, may go on in it."""
+    first = text.first_bytes()
+    byte = first.bit_length() - 1
+    onward = body.step(byte)
+    if onward is EPSILON:
+        return Step(EMPTY, first, 0)
+    if onward is EMPTY:
+        return Step(EMPTY, 0, 0)
+    target = text.step(byte)
+    while onward is not EMPTY and onward is not EPSILON and target is not EPSILON and target is not EMPTY:
+        byte = target.first_bytes().bit_length() - 1
+        onward, target = onward.step(byte), target.step(byte)
+    return Step(EMPTY, 0, first) if onward is EMPTY else None
 
 
 def without_bytes(body: Expression, mask: int) -> Expression:
