@@ -62,13 +62,16 @@ class Expression:
         Whether the language contains the empty string.
     """
 
-    __slots__ = ("kind", "parts", "nullable", "positive", "serial", "_targets", "_class_of", "_is_empty", "__weakref__")
+    __slots__ = (
+        "kind", "parts", "nullable", "positive", "serial", "_width", "_targets", "_class_of", "_is_empty", "__weakref__"
+    )  # fmt: skip
 
     kind: int
     parts: tuple
     nullable: bool
     positive: bool  # no intersection or complement inside: then only EMPTY itself is empty
     serial: int  # order of creation, so that sets of parts have one order
+    _width: int | None  # bytes of every string, None where they differ or aren't known
     _targets: tuple[Expression, ...] | None
     _class_of: bytes
     _is_empty: bool | None
@@ -120,12 +123,31 @@ def _node(kind: int, parts: tuple, nullable: bool, positive: bool, key: tuple[ob
         node.parts = parts
         node.nullable = nullable
         node.positive = positive
+        node._width = _find_width(kind, parts)
         node._targets = None
         node._class_of = b""
         node._is_empty = None
         node.serial = _num_created = _num_created + 1
         _interned[key] = node
         return node
+
+
+def _find_width(kind: int, parts: tuple) -> int | None:
+    if kind == _CLASS:
+        return 1
+    if kind == _LITERAL:
+        return len(parts[0]) - int(parts[1])
+    if kind == _EPSILON:
+        return 0
+    if kind == _CONCAT:
+        left, right = parts[0]._width, parts[1]._width
+        return None if left is None or right is None else left + right
+    if kind == _UNION:
+        width: int | None = parts[0]._width
+        return width if all(part._width == width for part in parts) else None
+    if kind == _REPEAT and parts[1] == parts[2] and parts[0]._width is not None:
+        return int(parts[0]._width * parts[1])
+    return None
 
 
 EMPTY = _node(_EMPTY, (), False, True, (_EMPTY,))
@@ -686,13 +708,20 @@ def _explore(expression: Expression) -> bool:
     stack = [expression]
     while stack:
         node = stack.pop()
-        if node.nullable or node._is_empty is False or (node.positive and node is not EMPTY):
+        if _is_known_live(node):
             way: Expression | None = node
             while way is not None:
                 way._is_empty = False
                 way = parents[way]
             return False
         if node._is_empty:
+            continue
+        factors = _factors(node)
+        if factors is not None:  # the rest alone decides
+            first, rest = factors
+            if rest not in parents and rest is not EMPTY and not is_empty(first):
+                parents[rest] = node
+                stack.append(rest)
             continue
         effort += _size(node)
         limits = (
@@ -710,9 +739,43 @@ def _explore(expression: Expression) -> bool:
             if target not in parents and target is not EMPTY:
                 parents[target] = node
                 stack.append(target)
+                if _is_known_live(target):
+                    break  # it's on top of the stack
     for node in parents:
         node._is_empty = True
     return True
+
+
+def _factors(node: Expression) -> tuple[Expression, Expression] | None:
+    """Part an intersection of concatenations where all have a part of the same width in front.
+
+    It has the strings of one from the first expression and one from the second. Within a character, what follows the
+    character is looked at once for all its bytes.
+    """
+    if node.kind != _INTERSECTION:
+        return None
+    firsts, rests, widths = [], [], []
+    for part in node.parts:
+        if part.kind != _CONCAT or part.parts[0]._width is None:
+            return None
+        firsts.append(part.parts[0])
+        rests.append(part.parts[1])
+        widths.append(part.parts[0]._width)
+    width = max(widths)
+    for i, rest in enumerate(rests):
+        while widths[i] < width:
+            if rest.kind != _CONCAT or rest.parts[0]._width is None:
+                return None
+            firsts[i] = _concat(firsts[i], rest.parts[0])
+            widths[i] += rest.parts[0]._width
+            rest = rests[i] = rest.parts[1]
+        if widths[i] != width:
+            return None
+    return _intersection(firsts), _intersection(rests)
+
+
+def _is_known_live(node: Expression) -> bool:
+    return node.nullable or node._is_empty is False or (node.positive and node is not EMPTY)
 
 
 def matches(expression: Expression, text: bytes) -> bool:

@@ -40,7 +40,7 @@ _LITERAL_BYTES = 1000
 
 def loop_of(expression: Expression) -> Expression | None:
     """Give the loop `x*` that an expression such as `x*y` or `x{3,}y` begins with; None if it begins otherwise."""
-    found = counts(spine(expression)[0])
+    found = counts(split(expression)[0])
     return star(found[0]) if found is not None and found[2] is None and found[0].positive else None
 
 
@@ -96,9 +96,14 @@ def _all_ends(expression: Expression, states: frozenset[Expression]) -> frozense
 
 
 def _read_along(part: Expression, states: frozenset[Expression]) -> frozenset[Expression] | None:
-    """Follow a class or a literal byte by byte."""
+    """Follow a class or a literal byte by byte; at once where each byte leads back to the state."""
     found = set()
+    inner = 0 if part is EPSILON else members(part)
+    assert isinstance(inner, int), "a part that is no repetition and no union is made of bytes"
     for state in states:
+        if not inner & ~_staying_bytes(state):
+            found.add(state)
+            continue
         pairs = [(part, state)]
         for at, place in pairs:
             if at is EPSILON:
@@ -114,6 +119,17 @@ def _read_along(part: Expression, states: frozenset[Expression]) -> frozenset[Ex
     return frozenset(found)
 
 
+_staying: weakref.WeakKeyDictionary[Expression, int] = weakref.WeakKeyDictionary()
+
+
+def _staying_bytes(state: Expression) -> int:
+    """Give the class of bytes that lead from a state back to it."""
+    found = _staying.get(state)
+    if found is None:
+        found = _staying[state] = sum(1 << byte for byte in range(256) if state.step(byte) is state)
+    return found
+
+
 def _pairs(left: Expression, right: Expression) -> list[tuple[Expression, Expression]]:
     """Give the derivatives of two expressions for each class of bytes that both treat alike."""
     left_class, lefts = left.transitions()
@@ -125,7 +141,7 @@ def _pairs(left: Expression, right: Expression) -> list[tuple[Expression, Expres
 def code_of(expression: Expression) -> Expression | None:
     """Give the characters that an expression begins with repetitions of, if some have several bytes; else None."""
     for way in alternatives(expression):
-        repeated = counts(spine(way)[0])
+        repeated = counts(split(way)[0])
         if repeated is not None:
             body = repeated[0]
             if _is_code(body, _CHARACTER_BYTES) and any(
