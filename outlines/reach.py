@@ -23,6 +23,7 @@ from outlines.constraints.loops import (
     cut_counts,
     ends_within,
     loop_of,
+    shortest,
     without_bytes,
 )
 from outlines.constraints.strings import TextBounds, TextState
@@ -224,10 +225,17 @@ class HeadTables:
         """Give the most times that texts of a language may stand one after another within a token."""
         found = self._longest_of.get(body)
         if found is None:
-            mask = bytes_of(body)
-            flags = np.fromiter((mask >> byte & 1 for byte in range(256)), bool, 256)
-            found = self._longest_of[body] = self.trie.longest_run(flags)
+            found = self._longest_of[body] = self._find_longest(body)
         return found
+
+    def _find_longest(self, body: Expression) -> int:
+        inside, every = _flags(bytes_of(body)), _flags(-1)
+        first = body.first_bytes()
+        second = 0
+        for target in {body.step(byte) for byte in range(256)} - {EMPTY}:
+            second |= -1 if target.nullable else target.first_bytes()
+        num_bytes = self.trie.most_starts(inside, every, every)
+        return min(num_bytes // max(shortest(body), 1) + 1, self.trie.most_starts(inside, _flags(first), _flags(second)))
 
     def text_reach(self, node: int, state: TextState) -> TextReach:
         """Give what the rest of a JSON string reaches from a node, with its characters counted."""
@@ -480,6 +488,11 @@ class HeadTables:
                         found = b""
             self._classes[state] = found
         return found
+
+
+def _flags(mask: int) -> NDArray:
+    """Give a class of bytes as 256 flags."""
+    return np.fromiter((mask >> byte & 1 for byte in range(256)), bool, 256)
 
 
 def _is_unanchored_string(expression: Expression) -> bool:

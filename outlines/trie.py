@@ -212,14 +212,19 @@ class Trie:
             above = above[~flags[above]]
         return flags.tobytes()
 
-    def longest_run(self, byte_flags: NDArray) -> int:
-        """Give the most bytes of a class, given as 256 flags, that stand one after another within a token."""
-        inside = byte_flags[self.byte]
-        inside[ROOT] = False
-        lengths = inside.astype(np.int32)
+    def most_starts(self, inside: NDArray, first: NDArray, second: NDArray) -> int:
+        """Count, in tokens' stretches of bytes of a class, those bytes that may begin something: give the most.
+
+        A byte counts if it's in the class `first`, and the next one in `second`; at the end of a token the first
+        suffices. Classes are given as 256 flags.
+        """
+        within = inside[self.byte]
+        within[ROOT] = False
+        begins = first[self.byte] & within
+        counts = (begins[self.parent] & second[self.byte] & within).astype(np.int32)
         for start, end in self.levels[2:]:
-            lengths[start:end] *= 1 + lengths[self.parent[start:end]]
-        return int(lengths.max())
+            counts[start:end] += within[start:end] * counts[self.parent[start:end]]
+        return int((counts + begins).max())
 
     def token_flags(self, nodes: NDArray) -> NDArray:
         """Give a flag for each token: whether it ends at one of the plain nodes, the root excepted."""

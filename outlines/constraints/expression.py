@@ -42,6 +42,7 @@ __all__ = [
     "split",
     "star",
     "union",
+    "width",
 ]
 
 ALL_BYTES = (1 << 256) - 1
@@ -463,6 +464,13 @@ def spine(expression: Expression) -> list[Expression]:
 def split(expression: Expression) -> tuple[Expression, Expression]:
     """Give the first part of a concatenation and what follows; EPSILON follows what is no concatenation."""
     return expression.parts if expression.kind == _CONCAT else (expression, EPSILON)  # type: ignore[return-value]
+
+
+def width(expression: Expression) -> int:
+    """Give the bytes of a class or a literal."""
+    found = expression._width
+    assert found is not None, "not a class or a literal"
+    return found
 
 
 def members(expression: Expression) -> int | list[Expression]:

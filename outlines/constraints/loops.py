@@ -24,9 +24,20 @@ from outlines.constraints.expression import (
     split,
     star,
     union,
+    width,
 )
 
-__all__ = ["Step", "bytes_of", "character_step", "code_of", "cut_counts", "ends_within", "loop_of", "without_bytes"]
+__all__ = [
+    "Step",
+    "bytes_of",
+    "character_step",
+    "code_of",
+    "cut_counts",
+    "ends_within",
+    "loop_of",
+    "shortest",
+    "without_bytes",
+]
 
 #: Bytes of the longest character, of UTF-8 or of an escape in JSON.
 _CHARACTER_BYTES = 12
@@ -63,6 +74,8 @@ def ends_within(expression: Expression, state: Expression) -> frozenset[Expressi
 
 def _part_ends(part: Expression, states: frozenset[Expression]) -> frozenset[Expression] | None:
     repeated = counts(part)
+    if all(_is_round(part if repeated is None else repeated[0], state) for state in states):
+        return states
     if repeated is not None:
         body, low, _ = repeated
         reached = states
@@ -83,6 +96,19 @@ def _part_ends(part: Expression, states: frozenset[Expression]) -> frozenset[Exp
             found |= ends
         return found
     return _read_along(part, states)
+
+
+def _is_round(body: Expression, state: Expression) -> bool:
+    """Tell whether a loop over a set of characters has all of another set: what is kept for both is asked."""
+    loop = counts(state)
+    if loop is None or loop[1:] != (0, None):
+        return False
+    if body is loop[0]:
+        return True
+    if not (_is_code(body, _CHARACTER_BYTES) and _is_code(loop[0], _CHARACTER_BYTES)):
+        return False
+    relation = _relation(loop[0], body)
+    return relation is not None and relation.has_all and not relation.exceptions
 
 
 def _all_ends(expression: Expression, states: frozenset[Expression]) -> frozenset[Expression] | None:
@@ -367,6 +393,22 @@ def _cut_way(way: Expression, longest: Callable[[Expression], int]) -> Expressio
                 is_cut = True
         done.append(part)
     return concat(*done, rest) if is_cut else way
+
+
+def shortest(expression: Expression) -> int:
+    """Give a number of bytes that no text of an expression without intersections and complements falls short of."""
+    total = 0
+    for part in spine(expression):
+        repeated = counts(part)
+        ways = alternatives(part)
+        inner = members(part) if part is not EPSILON else 0
+        if repeated is not None:
+            total += repeated[1] * shortest(repeated[0])
+        elif len(ways) > 1:
+            total += min(map(shortest, ways))
+        elif isinstance(inner, int) and part is not EPSILON:
+            total += width(part)
+    return max(total, 0 if expression.nullable else 1)
 
 
 def bytes_of(expression: Expression) -> int:

@@ -27,6 +27,7 @@ from outlines.constraints.loops import (
     cut_counts,
     ends_within,
     loop_of,
+    shortest,
     without_bytes,
 )
 from outlines.constraints.regex import read
@@ -131,6 +132,17 @@ def test_bytes_are_taken_out_of_a_set():
 
 def test_bytes_of_an_expression_are_all_that_occur():
     assert bytes_of(read("(ab|é)*[0-9]")) == sum(1 << byte for byte in "abé0123456789".encode())
+
+
+@given(EXPRESSIONS)
+def test_shortest_is_not_above_any_text(expression):
+    least = shortest(expression)
+    assert all(len(text) >= least for text in TEXTS if matches(expression, text))
+    assert (least == 0) == expression.nullable
+
+
+def test_shortest_adds_up():
+    assert shortest(read("(ab|c){3}é?x+")) == 4
 
 
 @given(EXPRESSIONS, st.integers(1, 3))
