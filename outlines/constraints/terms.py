@@ -94,9 +94,8 @@ def _read(term: Term, tree: Node, before: Neighbour, after: Neighbour) -> Expres
         around = next((p for p in _patterns(term) if not tree_of(p).is_plain), pattern)
         raise ConstraintError(
             f"the pattern {shorten(around)} looks past its own edge at a part that isn't regular, such as a JSON value, "
-            "and what it asks differs between the texts of that part. A lookahead or an anchor there can't be told, a "
-            r"lookbehind or \b only where all such texts begin or end alike. Take it out, or put it inside a pattern that "
-            "holds all that it looks at"
+            "and the texts of that part differ in what it asks for. Take it out, or let it ask for what all of them "
+            "begin or end with"
         )
     if is_empty(expression):
         raise EmptyLanguageError(_why_empty(term))
