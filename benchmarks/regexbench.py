@@ -78,7 +78,9 @@ class OutlinesCore(engines.OutlinesCore):
 ENGINES = {"ours": Ours, "llguidance": LLGuidance, "xgrammar": XGrammar, "outlines_core": OutlinesCore}
 
 
-def take(engine: str, names: Sequence[str], encoding: str, core: int | None, limit_s: float) -> dict[str, dict]:
+def take(
+    engine: str, names: Sequence[str], encoding: str, core: int | None, limit_s: float
+) -> dict[str, dict]:
     """Give the record of each pattern for one engine."""
     tokenizer = vocabularies.ENCODINGS[encoding]().tokenizer
     worker = maskbench.Worker(ENGINES[engine], encoding, core, limit_s)
@@ -119,8 +121,8 @@ def render(report: dict) -> str:
         f"Made by `python -m benchmarks.regexbench {report['arguments']}`.",
         "\n".join(f"- {key}: {value}" for key, value in machine.items()),
         "Times in µs of CPU time; cold and warm are the mean of a walk's steps. Each engine has a process of its own "
-        f"on the same core, one after the other; limit {report['limit_s']:g} s a stage. Ratio: {ours} / the fastest peer "
-        "that did the pattern, below 1 is faster; \\* marks patterns that no peer did.",
+        f"on the same core, one after the other; limit {report['limit_s']:g} s a stage. Ratio: {ours} / the fastest "
+        "peer that did the pattern, below 1 is faster; \\* marks patterns that no peer did.",
     ]
     for column in COLUMNS:
         rows, ratios = [], []
@@ -136,7 +138,9 @@ def render(report: dict) -> str:
         slower = sum(ratio > 1 for ratio in ratios)
         parts.append(
             f"## {column}\n\nRatio: median {ratios[len(ratios) // 2]:.2f}, worst {ratios[-1]:.2f}; "
-            f"slower than the fastest peer on {slower} of {len(ratios)}.\n\n" if ratios else f"## {column}\n\n"
+            f"slower than the fastest peer on {slower} of {len(ratios)}.\n\n"
+            if ratios
+            else f"## {column}\n\n"
         )
         parts[-1] += table(["pattern", ours, *peers, "ratio"], rows)
     return "\n\n".join(parts) + "\n"
@@ -144,13 +148,25 @@ def render(report: dict) -> str:
 
 def main(arguments: Sequence[str] | None = None) -> dict:
     """Run as `python -m benchmarks.regexbench`."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0], prog="python -m benchmarks.regexbench")
-    parser.add_argument("--engines", default=",".join(ENGINES), help="comma-separated, ours first; default: %(default)s")
+    parser = argparse.ArgumentParser(
+        description=__doc__.splitlines()[0], prog="python -m benchmarks.regexbench"
+    )
+    parser.add_argument(
+        "--engines", default=",".join(ENGINES), help="comma-separated, ours first; default: %(default)s"
+    )
     parser.add_argument("--only", help="comma-separated names of patterns; default: all")
     parser.add_argument("--vocabulary", default="llama3", choices=vocabularies.ENCODINGS)
     parser.add_argument("--core", type=int, help="core that the engines run on; default: left to the system")
-    parser.add_argument("--limit", type=float, default=TIME_LIMIT_S, metavar="S", help="limit of a stage; default: %(default)s s")
-    parser.add_argument("--out", type=Path, help="report without its ending; default: benchmarks/results/DATE-patterns")
+    parser.add_argument(
+        "--limit",
+        type=float,
+        default=TIME_LIMIT_S,
+        metavar="S",
+        help="limit of a stage; default: %(default)s s",
+    )
+    parser.add_argument(
+        "--out", type=Path, help="report without its ending; default: benchmarks/results/DATE-patterns"
+    )
     options = parser.parse_args(arguments)
     chosen = options.engines.split(",")
     names = options.only.split(",") if options.only else list(PATTERNS)

@@ -68,4 +68,6 @@ def test_cold(benchmark, case):
 
 
 def test_warm(benchmark, case):
-    assert benchmark.pedantic(case.walk, args=(case.first_mask(),), rounds=ROUNDS, warmup_rounds=1) == "accepted"
+    assert (
+        benchmark.pedantic(case.walk, args=(case.first_mask(),), rounds=ROUNDS, warmup_rounds=1) == "accepted"
+    )

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -235,7 +235,8 @@ class HeadTables:
         for target in {body.step(byte) for byte in range(256)} - {EMPTY}:
             second |= -1 if target.nullable else target.first_bytes()
         num_bytes = self.trie.most_starts(inside, every, every)
-        return min(num_bytes // max(shortest(body), 1) + 1, self.trie.most_starts(inside, _flags(first), _flags(second)))
+        num_starts = self.trie.most_starts(inside, _flags(first), _flags(second))
+        return min(num_bytes // max(shortest(body), 1) + 1, num_starts)
 
     def text_reach(self, node: int, state: TextState) -> TextReach:
         """Give what the rest of a JSON string reaches from a node, with its characters counted."""
@@ -258,7 +259,6 @@ class HeadTables:
         return self._loops.get(expression)
 
     def _find_reach(self, node: int, expression: Expression) -> Reach:
-        trie = self.trie
         if _is_unanchored_string(expression):
             return self._find_unanchored(node, expression)
         for way in alternatives(expression):
@@ -387,6 +387,7 @@ class HeadTables:
             if body is None:
                 following = _common_target(state, byte_flags)
             else:
+                assert isinstance(state, Expression), "only expressions begin with characters"
                 step = character_step(state, body)
                 following = None if step is None or step.exceptions else step.target
                 parting = 0 if step is None else step.parting
@@ -427,17 +428,21 @@ class HeadTables:
 
     def _run(self, node: int, along: bytes | Expression) -> Run:
         """Give the run from a node along a class of bytes, or a set of characters, made once."""
-        by_node = self._runs if isinstance(along, bytes) else self._character_runs.setdefault(along, {})
-        key = (node, along) if isinstance(along, bytes) else node
-        run = by_node.get(key)
+        runs: dict[Any, Run]
+        key: Any
+        make: Any
+        if isinstance(along, bytes):
+            runs, key, make = self._runs, (node, along), Run
+        else:
+            runs, key, make = self._character_runs.setdefault(along, {}), node, CharacterRun
+        run = runs.get(key)
         if run is None:
-            make = Run if isinstance(along, bytes) else CharacterRun
-            run = by_node[key] = make(self.trie, node, along, self.num_words)
+            run = runs[key] = make(self.trie, node, along, self.num_words)
             self.num_bytes += run.num_bytes
         return run
 
     def _leave(
-        self, leaving: dict[int, tuple[NDArray, NDArray]], state: State, length: int, is_loop: bool, numbers: StateNumbers,
+        self, leaving: dict[int, Leaving], state: State, length: int, is_loop: bool, numbers: StateNumbers,
         left: list[Spread], onward: list[Start],
     ) -> None:  # fmt: skip
         """Take the nodes where tokens leave the class after `length` bytes, or after that many and more in a loop."""

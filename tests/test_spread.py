@@ -188,7 +188,9 @@ def test_run_along_characters_counts_those_begun(tokens, body, data):
     assert sorted(between) == sorted(whole)
     for found, expected in ((run.leaving, leaving), (run.leads, leads)):
         flat = [
-            (b, n, c) for b, part in found.items() for n, c in zip(part.nodes.tolist(), part.lengths.tolist(), strict=True)
+            (byte, n, length)
+            for byte, part in found.items()
+            for n, length in zip(part.nodes.tolist(), part.lengths.tolist(), strict=True)
         ]
         assert sorted(flat) == sorted(expected)
     assert run.num_from(2) == sum(begun >= 2 for _, begun in inside)

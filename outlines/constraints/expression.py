@@ -463,7 +463,7 @@ def spine(expression: Expression) -> list[Expression]:
 
 def split(expression: Expression) -> tuple[Expression, Expression]:
     """Give the first part of a concatenation and what follows; EPSILON follows what is no concatenation."""
-    return expression.parts if expression.kind == _CONCAT else (expression, EPSILON)  # type: ignore[return-value]
+    return expression.parts if expression.kind == _CONCAT else (expression, EPSILON)
 
 
 def width(expression: Expression) -> int:

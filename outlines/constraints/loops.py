@@ -77,7 +77,7 @@ def _part_ends(part: Expression, states: frozenset[Expression]) -> frozenset[Exp
     if all(_is_round(part if repeated is None else repeated[0], state) for state in states):
         return states
     if repeated is not None:
-        body, low, _ = repeated
+        body = repeated[0]
         reached = states
         while True:
             ends = _all_ends(body, reached)
@@ -194,7 +194,8 @@ def _find_is_code(body: Expression, depth: int) -> bool:
     if body.nullable or depth == 0 or not body.positive or counts(body) is not None:
         return False
     return all(
-        target is EMPTY or target is EPSILON or _is_code(target, depth - 1) for target in body.transitions()[1]
+        target is EMPTY or target is EPSILON or _is_code(target, depth - 1)
+        for target in body.transitions()[1]
     )
 
 
@@ -268,7 +269,9 @@ class _Relation(NamedTuple):
     parting: int  # the class of first bytes after which the other set goes on beside this one
 
 
-_relations: weakref.WeakKeyDictionary[Expression, weakref.WeakKeyDictionary[Expression, tuple[_Relation | None]]]
+_relations: weakref.WeakKeyDictionary[
+    Expression, weakref.WeakKeyDictionary[Expression, tuple[_Relation | None]]
+]
 _relations = weakref.WeakKeyDictionary()
 
 

@@ -93,9 +93,9 @@ def _read(term: Term, tree: Node, before: Neighbour, after: Neighbour) -> Expres
     if expression is None:
         around = next((p for p in _patterns(term) if not tree_of(p).is_plain), pattern)
         raise ConstraintError(
-            f"the pattern {shorten(around)} looks past its own edge at a part that isn't regular, such as a JSON value, "
-            "and the texts of that part differ in what it asks for. Take it out, or let it ask for what all of them "
-            "begin or end with"
+            f"the pattern {shorten(around)} looks past its own edge at a part that isn't regular, such as a "
+            "JSON value, and the texts of that part differ in what it asks for. Take it out, or ask for what all "
+            "of them begin or end with"
         )
     if is_empty(expression):
         raise EmptyLanguageError(_why_empty(term))

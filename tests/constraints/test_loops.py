@@ -33,9 +33,7 @@ from outlines.constraints.loops import (
 from outlines.constraints.regex import read
 
 LETTERS = "ab é漢"
-TEXTS = [
-    "".join(text).encode() for length in range(5) for text in product(LETTERS, repeat=length)
-]
+TEXTS = ["".join(text).encode() for length in range(5) for text in product(LETTERS, repeat=length)]
 SETS = [read(pattern) for pattern in ("[aé]", "[ab]", r"\w", ".", "[^a]", "[é漢]", "[^é]", "é")]
 
 
@@ -116,7 +114,12 @@ def test_a_step_by_characters_is_the_derivative_by_each(expression, body):
         state = after(expression, text)
         if matches(body, text) and not (len(text) == 1 and step.exceptions >> text[0] & 1):
             assert [matches(state, t) for t in TEXTS[:200]] == [matches(step.target, t) for t in TEXTS[:200]]
-        elif len(text) > 1 and after(body, text) is EMPTY and state is not EMPTY and body.step(text[0]) is not EMPTY:
+        elif (
+            len(text) > 1
+            and after(body, text) is EMPTY
+            and state is not EMPTY
+            and body.step(text[0]) is not EMPTY
+        ):
             assert step.parting >> text[0] & 1
 
 

@@ -295,7 +295,7 @@ def test_patterns_beside_a_json_value_see_it(parts):
     if parts.count(VALUE) == 1:
         texts = [left + value + right for value in written for left in around for right in around]
     else:
-        texts = [f + left + v + m + w for f in ("", "a") for left in ("",) for v in written for m in around for w in written]
+        texts = [left + value + m + last for left in ("", "a") for value in written for m in around for last in written]
     verdicts = {text: re.fullmatch(pattern, text) is not None for text in texts}
     assert any(verdicts.values())
     for text, expected in verdicts.items():

@@ -296,8 +296,8 @@ class Assertions:
             if len(contexts) > REPETITION_CONTEXTS:
                 raise LimitError(
                     "REPETITION_CONTEXTS",
-                    f"the lookbehinds of {shorten(self.pattern)} tell more than {REPETITION_CONTEXTS} situations apart; "
-                    "shorten them",
+                    f"the lookbehinds of {shorten(self.pattern)} tell more than {REPETITION_CONTEXTS} situations "
+                    "apart; shorten them",
                 )
         found = {end for context in contexts for end, _ in self._moves_within(context, before.characters)}
         return found | {begin} if before.may_be_empty else found

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from outlines.constraints import characters
-from outlines.constraints.characters import ALL, Characters
+from outlines.constraints.characters import Characters
 from outlines.constraints.regex.lookarounds import boundary, lookahead, lookbehind
 from outlines.constraints.regex.tree import (
     AT_BEGIN,

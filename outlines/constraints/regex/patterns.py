@@ -89,7 +89,9 @@ def read_tree(tree: Node, name: str, before: Neighbour = EDGE, after: Neighbour 
     """
     spelling = Spelling(characters.utf8)
     with _deep_nesting_named(name):
-        return spelling.read(tree) if tree.is_plain else Assertions(tree, name, spelling).language_between(before, after)
+        if tree.is_plain:
+            return spelling.read(tree)
+        return Assertions(tree, name, spelling).language_between(before, after)
 
 
 def blind_alley(pattern: str) -> int | None:
