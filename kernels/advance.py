@@ -107,8 +107,9 @@ def _advance_kernel(
     position = tl.load(line_ptr + POSITION, mask=exists, other=0)
     length = tl.load(line_ptr + LENGTH, mask=exists, other=0)
 
+    is_asked = sequence < num_sequences * takes_new
     is_stale = exists & ~_is_known(state, first_id, num_states)
-    is_taken = exists & ~is_stale & (takes_new != 0) & (position >= length) & (status == READY)
+    is_taken = is_asked & ~is_stale & (position >= length) & (status == READY)
     position = tl.where(is_taken, 0, position)
     length = tl.where(is_taken, num_new, length)
     new_ptr = tokens_ptr + sequence.to(tl.int64) * tokens_stride_b
@@ -162,7 +163,7 @@ def _advance_kernel(
     is_listed = exists & ~is_stale & (state >= FIRST_SLOT)
     flags = tl.load(records_ptr + (state - first_id).to(tl.int64) * 8 + FLAGS, mask=is_listed, other=HAS_ROW)
     # A row that came since the last mask was made isn't in that mask, so the tokens that it gave are not for taking.
-    was_waiting = (takes_new != 0) & (status == NO_ROW)
+    was_waiting = is_asked & (status == NO_ROW)
     lacks_row = ((flags & HAS_ROW) == 0) | was_waiting
     status = tl.where(position < length, NO_TRANSITION, tl.where(lacks_row, NO_ROW, READY))
     status = tl.where(is_stale, STALE, status)
@@ -170,7 +171,7 @@ def _advance_kernel(
     tl.store(line_ptr + STATUS, status, mask=exists)
     tl.store(line_ptr + POSITION, position, mask=exists)
     tl.store(line_ptr + LENGTH, length, mask=exists)
-    tl.store(line_ptr + IS_TAKEN, is_taken.to(tl.int32), mask=exists)
+    tl.store(line_ptr + IS_TAKEN, is_taken.to(tl.int32), mask=is_asked)
 
 
 @triton.jit
@@ -222,7 +223,7 @@ def advance_reference(
     _check(header, batch, tokens, eos, num_tokens)
     tables, first_id = layout.tables_at(header), int(header[FIRST_ID.value])
     moves_of = tables.words.view(torch.int8)
-    state, status, position, length, _ = (column.clone() for column in batch.T[: RUN.value])
+    state, status, position, length, was_taken = (column.clone() for column in batch.T[: RUN.value])
     num_new = tokens.shape[1]
 
     is_stale = ~layout.slots_of(header, state)[1]
@@ -246,7 +247,9 @@ def advance_reference(
         listed = ((before >= FIRST_SLOT.value) & (token >= 0)).nonzero().squeeze(1)
         slot = before[listed].long() - first_id
         moves, last = (tables.records[slot, field.value].long() for field in (MOVES, LAST))
-        move = torch.where(moves >= 0, moves_of[(moves * 16 + token[listed]).clamp(min=0)].long(), -1)
+        move = torch.full_like(slot, -1)
+        has_moves = moves >= 0
+        move[has_moves] = moves_of[moves[has_moves] * 16 + token[listed[has_moves]]].long()
         is_inside = (move >= 0) & (slot + move <= last)
         following[listed[is_inside]] = (before[listed] + move)[is_inside].to(following.dtype)
         searched = ~is_inside
@@ -266,7 +269,7 @@ def advance_reference(
     status = torch.where(lacks_row, NO_ROW.value, READY.value)
     status[position < length] = NO_TRANSITION.value
     status[is_stale] = STALE.value
-    columns = (state, status, position, length, is_taken)
+    columns = (state, status, position, length, is_taken if takes_new else was_taken)
     batch[:, : RUN.value] = torch.stack([column.to(torch.int32) for column in columns], 1)
 
 

@@ -1,7 +1,8 @@
 """Give each sequence of a batch the packed row of its state: base rows, with some tokens cleared and some set.
 
 header      int64 [8]           where the arena's tables are, see layout.py
-batch       int32 [B, 5 + N]    states; STATUS becomes READY where it was NO_ROW and there is a row now
+batch       int32 [B, 5 + N]    states; STATUS is written: NO_ROW becomes READY where there is a row, and READY NO_ROW
+                                where there is none
 words       int32 [B, W]        written: bit t % 32 of word t // 32, 1 = allowed; bits from num_tokens on are 0
 row         int32 [B]           written: b, the sequence's row in `words`; -1 where it is unconstrained
 eos         int32 [W]           row of the tokens that end a sequence
@@ -60,7 +61,7 @@ def _either(a, b):
 @triton.jit
 def _bits_of(list_ptr, first, num, word_idx, PART: tl.constexpr):
     """Give the bits that some tokens of a list have in the words."""
-    bits = tl.zeros_like(word_idx)
+    bits = word_idx & 0
     i = 0
     while i < num:
         at = i + tl.arange(0, PART)
@@ -108,8 +109,9 @@ def _compose_kernel(
         list_ptr = pool_ptr + tl.load(record_ptr + LIST).to(tl.int64) * 4
         num_set = tl.load(record_ptr + NUM_SET)
         num_clear = tl.load(record_ptr + NUM_CLEAR)
-        words = tl.load(pool_ptr + base * 4 + word_idx, mask=is_word & (base >= 0), other=0)
-        words = words | tl.load(pool_ptr + second * 4 + word_idx, mask=is_word & (second >= 0), other=0)
+        words = tl.load(pool_ptr + base * 4 + word_idx, mask=word_idx < tl.where(base >= 0, num_words, 0), other=0)
+        more = tl.load(pool_ptr + second * 4 + word_idx, mask=word_idx < tl.where(second >= 0, num_words, 0), other=0)
+        words = words | more
         words = words & ~_bits_of(list_ptr, num_set, num_clear, word_idx, PART)
         words = words | _bits_of(list_ptr, 0, num_set, word_idx, PART)
     elif state == UNCONSTRAINED:
@@ -122,13 +124,9 @@ def _compose_kernel(
 
     is_first = tl.program_id(1) == 0
     tl.store(row_ptr + sequence, tl.where(state == UNCONSTRAINED, -1, sequence.to(tl.int32)), mask=is_first)
-    is_ready_now = is_first & (status == NO_ROW) & (((flags & HAS_ROW) != 0) | _is_reserved(state))
-    tl.store(line_ptr + STATUS, READY, mask=is_ready_now)
-
-
-@triton.jit
-def _is_reserved(state):
-    return (state >= DEAD) & (state < FIRST_SLOT)
+    is_rowed = ((flags & HAS_ROW) != 0) | ((state >= DEAD) & (state < FIRST_SLOT))
+    is_row_status = (status == NO_ROW) | (status == READY)
+    tl.store(line_ptr + STATUS, tl.where(is_rowed, READY, NO_ROW), mask=is_first & is_row_status)
 
 
 def compose(
@@ -185,8 +183,9 @@ def compose_reference(
         line = words[b]
         _, _, base, second, start, num_set, num_clear, flags = records[q].tolist() if is_here else [0] * 8
         has_row = s >= FIRST_SLOT.value and flags & HAS_ROW.value
-        if batch[b, STATUS.value] == NO_ROW.value and (has_row or DEAD.value <= s < FIRST_SLOT.value):
-            batch[b, STATUS.value] = READY.value
+        if batch[b, STATUS.value] in (READY.value, NO_ROW.value):
+            is_rowed = has_row or DEAD.value <= s < FIRST_SLOT.value
+            batch[b, STATUS.value] = READY.value if is_rowed else NO_ROW.value
         if s == UNCONSTRAINED.value:
             line.fill_(0)
             line[: num_tokens // 32] = -1

@@ -70,7 +70,7 @@ def _fill_kernel(
         place = tl.where(is_reading, place + 1, place)
         is_exit = is_reading & (target < 0) & (place < end)
         if tl.reduce(is_exit.to(tl.int32), 0, _either) != 0:
-            at = tl.atomic_add(num_exits_ptr + tl.zeros_like(token), 1, mask=is_exit)
+            at = tl.atomic_add(num_exits_ptr + (token & 0), 1, mask=is_exit)
             exit_ptr = exits_ptr + at.to(tl.int64) * 3
             is_kept = is_exit & (at < most_exits)
             tl.store(exit_ptr, q, mask=is_kept)

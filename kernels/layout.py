@@ -36,7 +36,7 @@ batch    int32 [B, 5 + N], one line a sequence, for runs of up to N tokens
     1 STATUS     READY, or what the sequence waits for: NO_TRANSITION, NO_ROW; STALE = an id of an earlier epoch
     2 POSITION   tokens of the run under way that were taken
     3 LENGTH     tokens of that run
-    4 IS_TAKEN   whether the last call took this sequence's new tokens; 0 where it still waited
+    4 IS_TAKEN   whether the last call with new tokens took this sequence's; 0 where it still waited
     5 RUN        the run's tokens
 """
 

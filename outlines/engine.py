@@ -46,6 +46,8 @@ class Constraint:
     vocabulary : Vocabulary
     start_state : int
         State of a sequence with no text yet.
+    tables : Tables
+        Its states, rows and transitions, as they're met.
 
     Raises
     ------
@@ -57,11 +59,11 @@ class Constraint:
 
     def __init__(self, output_type: Any, vocabulary: Vocabulary):
         self.vocabulary = vocabulary
-        self._tables = Tables(_symbols(output_type), vocabulary, owns_symbols=True)
-        self.start_state = self._tables.start_state
-        self.next_state = self._tables.next_state
-        self.row = self._tables.row
-        self.is_accepting = self._tables.is_accepting
+        self.tables = Tables(_symbols(output_type), vocabulary, owns_symbols=True)
+        self.start_state = self.tables.start_state
+        self.next_state = self.tables.next_state
+        self.row = self.tables.row
+        self.is_accepting = self.tables.is_accepting
 
     def matcher(self) -> Matcher:
         """Give a matcher for a new sequence."""

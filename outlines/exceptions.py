@@ -1,12 +1,14 @@
 """The errors that outlines raises, each with the place in the user's own input.
 
     OutlinesError
-    └── ConstraintError (ValueError)        a constraint that can't be built
-        ├── SchemaError                     .pointer: JSON pointer into the schema
-        │   └── UnsupportedKeywordError     a keyword that isn't enforced yet
-        ├── PatternError                    .pattern, .position: character in the pattern, from 0
-        ├── EmptyLanguageError              no text satisfies the constraint, or no tokens spell one
-        └── LimitError                      .limit: name of the limit that was hit
+    ├── ConstraintError (ValueError)        a constraint that can't be built
+    │   ├── SchemaError                     .pointer: JSON pointer into the schema
+    │   │   └── UnsupportedKeywordError     a keyword that isn't enforced yet
+    │   ├── PatternError                    .pattern, .position: character in the pattern, from 0
+    │   ├── EmptyLanguageError              no text satisfies the constraint, or no tokens spell one
+    │   └── LimitError                      .limit: name of the limit that was hit
+    ├── StaleStateError                     a state on a device is of tables that were made anew since
+    └── TableBudgetError                    what is in use on a device needs more than its tables' budget
 """
 
 from __future__ import annotations
@@ -18,6 +20,8 @@ __all__ = [
     "OutlinesError",
     "PatternError",
     "SchemaError",
+    "StaleStateError",
+    "TableBudgetError",
     "UnsupportedKeywordError",
     "shorten",
 ]
@@ -97,3 +101,11 @@ class LimitError(ConstraintError):
     def __init__(self, limit: str, problem: str):
         super().__init__(f"{problem} (limit: {limit})")
         self.limit = limit
+
+
+class StaleStateError(OutlinesError):
+    """A state on a device is of an earlier epoch: the tables were made anew since, to keep within their budget."""
+
+
+class TableBudgetError(OutlinesError):
+    """What batches are in at once needs more memory on a device than the budget of its tables."""
