@@ -45,10 +45,10 @@ from outlines.kernels.layout import (
 
 WORD_BITS = tl.constexpr(32)
 
-# A program owns 1,024 words, 32,768 tokens: 8 words a thread of its 4 warps, so 128 bytes of loads in flight.
-# Tokens of a list are compared with the words PART at a time: 1,024 x 8 pairs are 64 a thread, in registers.
-# Chosen by these counts; no GPU has judged them yet, so there is no report.
-BLOCK = 1024
+# A program owns 512 words, 16,384 tokens: 4 words a thread of its 4 warps, 16 bytes of loads in flight from each base.
+# Tokens of a list are compared with the words PART at a time: 512 x 8 pairs are 32 a thread, in registers (1,024 words
+# took 168 registers a thread). Chosen by these counts; no GPU has judged them yet, so there is no report.
+BLOCK = 512
 PART = 8
 NUM_WARPS = 4
 
