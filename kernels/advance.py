@@ -59,15 +59,14 @@ WORD_BITS = tl.constexpr(32)
 BLOCK = 32
 NUM_WARPS = 1
 
+# What `tl.max` combines by: the interpreter knows it, and has no loop over elements for it. `tl.max` itself can't be
+# interpreted in a process where Triton was imported without the interpreter.
+_MAX = tl.standard._elementwise_max
+
 # Odd numbers with well-mixed bits (the golden ratio's, and MurmurHash3's second constant).
 SLOT_FACTOR = tl.constexpr(0x9E3779B1)
 TOKEN_FACTOR = tl.constexpr(0x85EBCA77)
 MIX_SHIFT = tl.constexpr(15)
-
-
-@triton.jit
-def _either(a, b):
-    return a | b
 
 
 @triton.jit
@@ -122,7 +121,7 @@ def _advance_kernel(
     tl.debug_barrier()  # each thread reads its own stores back; the barrier keeps the compiler from moving the loads
 
     is_active = exists & ~is_stale & (position < length)
-    while tl.reduce(is_active.to(tl.int32), 0, _either) != 0:
+    while tl.reduce(is_active.to(tl.int32), 0, _MAX) != 0:
         token = tl.load(line_ptr + RUN + position, mask=is_active, other=-1)
         is_token = token >= 0
         is_listed = is_active & (state >= FIRST_SLOT) & is_token
@@ -144,7 +143,7 @@ def _advance_kernel(
         is_searched = is_listed & ~is_inside
         is_missing = is_searched
         entry = _hash(slot, token) & last_entry
-        while tl.reduce(is_searched.to(tl.int32), 0, _either) != 0:
+        while tl.reduce(is_searched.to(tl.int32), 0, _MAX) != 0:
             entry_ptr = entries_ptr + entry.to(tl.int64) * 4
             found_slot = tl.load(entry_ptr, mask=is_searched, other=FREE)
             found_token = tl.load(entry_ptr + 1, mask=is_searched, other=FREE)

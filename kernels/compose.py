@@ -45,31 +45,22 @@ from outlines.kernels.layout import (
 
 WORD_BITS = tl.constexpr(32)
 
-# A program owns 512 words, 16,384 tokens: 4 words a thread of its 4 warps, 16 bytes of loads in flight from each base.
-# Tokens of a list are compared with the words PART at a time: 512 x 8 pairs are 32 a thread, in registers (1,024 words
-# took 168 registers a thread). Chosen by these counts; no GPU has judged them yet, so there is no report.
-BLOCK = 512
-PART = 8
+# A program owns 1,024 words, 32,768 tokens: 8 words a thread of its 4 warps, 32 bytes of loads in flight from each base.
+# It goes through the list token by token: a comparison of each with all words at once (8 tokens x 1,024 words) took 168
+# registers a thread, and lists are short. Chosen by these counts; no GPU has judged them yet, so there is no report.
+BLOCK = 1024
 NUM_WARPS = 4
 
 
 @triton.jit
-def _either(a, b):
-    return a | b
-
-
-@triton.jit
-def _bits_of(list_ptr, first, num, word_idx, PART: tl.constexpr):
+def _bits_of(list_ptr, first, num, word_idx):
     """Give the bits that some tokens of a list have in the words."""
     bits = word_idx & 0
-    i = 0
-    while i < num:
-        at = i + tl.arange(0, PART)
-        token = tl.load(list_ptr + first + at, mask=at < num, other=-1)
-        is_here = word_idx[:, None] == (token // WORD_BITS)[None, :]
-        bit = tl.where(is_here & (token >= 0)[None, :], 1 << (token % WORD_BITS)[None, :], 0)
-        bits = bits | tl.reduce(bit, 1, _either)
-        i += PART
+    i = first
+    while i < first + num:
+        token = tl.load(list_ptr + i)
+        bits = bits | tl.where(word_idx == token // WORD_BITS, 1 << (token % WORD_BITS), 0)
+        i += 1
     return bits
 
 
@@ -85,7 +76,6 @@ def _compose_kernel(
     num_words,
     num_tokens,
     BLOCK: tl.constexpr,
-    PART: tl.constexpr,
 ):
     pool_ptr = tl.load(header_ptr + WORDS).to(tl.pointer_type(tl.int32))
     records_ptr = tl.load(header_ptr + RECORDS).to(tl.pointer_type(tl.int32))
@@ -112,8 +102,8 @@ def _compose_kernel(
         words = tl.load(pool_ptr + base * 4 + word_idx, mask=word_idx < tl.where(base >= 0, num_words, 0), other=0)
         more = tl.load(pool_ptr + second * 4 + word_idx, mask=word_idx < tl.where(second >= 0, num_words, 0), other=0)
         words = words | more
-        words = words & ~_bits_of(list_ptr, num_set, num_clear, word_idx, PART)
-        words = words | _bits_of(list_ptr, 0, num_set, word_idx, PART)
+        words = words & ~_bits_of(list_ptr, num_set, num_clear, word_idx)
+        words = words | _bits_of(list_ptr, 0, num_set, word_idx)
     elif state == UNCONSTRAINED:
         num_left = num_tokens - word_idx * WORD_BITS  # tokens that have a bit in this word or one behind it
         some = (1 << tl.maximum(tl.minimum(num_left, WORD_BITS - 1), 0)) - 1
@@ -157,7 +147,6 @@ def compose(
             num_words,
             num_tokens,
             BLOCK=BLOCK,
-            PART=PART,
             num_warps=NUM_WARPS,
         )
 

@@ -109,8 +109,7 @@ class BatchMatcher:
         self._launch(tokens, True)
 
     def _launch(self, tokens: torch.Tensor, takes_new: bool) -> None:
-        with self.arena.lock:
-            self.arena.memory.before_read()
+        with self.arena.lock, self.arena.memory.reading():
             dispatch.advance(self.arena.memory.header, self.lines, tokens, self._eos, self._num_tokens, takes_new)
 
     def mask(self) -> torch.Tensor:
@@ -121,8 +120,7 @@ class BatchMatcher:
         int32 tensor [B, W]
             Bit t % 32 of word t // 32 is 1 where token t is allowed; all of them for an unconstrained sequence.
         """
-        with self.arena.lock:
-            self.arena.memory.before_read()
+        with self.arena.lock, self.arena.memory.reading():
             dispatch.compose(
                 self.arena.memory.header, self.lines, self.words, self._row, self._eos, self._num_tokens
             )
@@ -190,6 +188,10 @@ class BatchMatcher:
         if num_calls:
             self.lines.copy_(lines)
             self._launch(self._no_tokens, False)  # finds what is missing
+
+    def forget(self) -> None:
+        """Give up what could be rolled back to."""
+        self._before.clear()
 
     def restore(self, states: torch.Tensor) -> None:
         """Put every sequence into a state that it had before, as ids [B]: what rolling back is to whoever kept them."""

@@ -8,14 +8,15 @@ Growth makes a table twice as large on the device, copies or rehashes on the str
 one held is given back to PyTorch, which keeps it until every stream that read it has passed. A captured graph reads the
 header at each replay, so it goes on with the new tables.
 
-Streams: every launch that reads the tables says so by `before_read`. A stream waits for the last write, and a write for
-all that other streams have queued; on one stream that costs nothing. A graph is to be replayed on the stream that its
+Streams: every launch that reads the tables stands in `reading`. A stream waits for the last write of another one, and a
+write for the last read of each other stream, never for what a model has queued there. A graph is to be replayed on the stream that its
 batch is served on, since a replay isn't a launch that we see.
 """
 
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import torch
@@ -75,7 +76,7 @@ class Memory:
         self._changed_slots: set[int] = set()
         self._changed_entries: set[int] = set()
         self._is_rehashed = False
-        self._streams: set[torch.cuda.Stream] = set()
+        self._reads: dict[torch.cuda.Stream, torch.cuda.Event] = {}
         self._written: torch.cuda.Event | None = None
         self._writer: torch.cuda.Stream | None = None
         self.header = torch.zeros(layout.HEADER_SIZE, dtype=torch.int64, device=device)
@@ -165,7 +166,7 @@ class Memory:
     def _sizes(self) -> tuple[int, int, int]:
         return self._num_words, len(self.records), len(self._entries)
 
-    def _larger(self, need: int, size: int, bytes_of) -> int:
+    def _larger(self, need: int, size: int, bytes_of: Callable[[int], int]) -> int:
         """Give twice the size, or what is needed where the budget has no more; FullError if it hasn't even that."""
         for larger in (max(need, 2 * size), need):
             if bytes_of(larger) <= self.budget_bytes:
@@ -220,7 +221,7 @@ class Memory:
     def _grown(self, table: torch.Tensor, size: int) -> torch.Tensor:
         larger = torch.zeros((size, *table.shape[1:]), dtype=table.dtype, device=self.device)
         larger[: len(table)].copy_(table)
-        for stream in self._streams:
+        for stream in self._reads:
             table.record_stream(stream)
         self.num_growths += 1
         return larger
@@ -254,14 +255,19 @@ class Memory:
     def _on_device(self) -> contextlib.AbstractContextManager:
         return torch.cuda.device(self.device) if self.device.type == "cuda" else contextlib.nullcontext()
 
-    def before_read(self) -> None:
-        """Have the current stream wait for what was written; within a capture, that is the replayer's to see to."""
+    @contextlib.contextmanager
+    def reading(self) -> Iterator[None]:
+        """Launch within this what reads the tables on the current stream. In a capture that's the replayer's to order."""
         if self.device.type != "cuda" or torch.cuda.is_current_stream_capturing():
+            yield
             return
         stream = torch.cuda.current_stream(self.device)
-        self._streams.add(stream)
         if self._written is not None and stream != self._writer:
             stream.wait_event(self._written)
+        yield
+        if stream not in self._reads:
+            self._reads[stream] = torch.cuda.Event()
+        self._reads[stream].record(stream)
 
     def _before_write(self) -> None:
         if self.device.type != "cuda":
@@ -271,10 +277,11 @@ class Memory:
                 "the tables can't be written while a CUDA graph is captured: call `settle` before the capture begins"
             )
         stream = torch.cuda.current_stream(self.device)
-        self._streams.add(stream)
-        for other in self._streams:
+        for other, read in self._reads.items():
             if other != stream:
-                stream.wait_stream(other)
+                stream.wait_event(read)
+        if self._written is not None and stream != self._writer:
+            stream.wait_event(self._written)
 
     def _after_write(self) -> None:
         if self.device.type == "cuda":

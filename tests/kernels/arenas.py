@@ -67,7 +67,9 @@ class Content(NamedTuple):
 
 def pack(tokens: Any, num_words: int) -> np.ndarray:
     """Pack a set of tokens into a row, bit by bit."""
-    words = [sum(1 << t % 32 for t in set(tokens) if t // 32 == w) for w in range(num_words)]
+    words = [0] * num_words
+    for token in set(tokens):
+        words[token // 32] |= 1 << token % 32
     return np.asarray(words, np.uint32).view(np.int32)
 
 

@@ -6,7 +6,7 @@ import inspect
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from outlines.kernels import advance, dispatch, layout
 
@@ -64,7 +64,6 @@ def check(way, content: Content, batch, tokens, takes_new=True):
     return batch
 
 
-@settings(max_examples=40)
 @given(st.data())
 def test_any_batch_goes_by_the_rules(way, data):
     content = data.draw(arenas.contents())

@@ -6,7 +6,7 @@ import inspect
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from outlines.kernels import compose, dispatch, layout
 
@@ -53,7 +53,6 @@ def check(way, content: Content, batch: torch.Tensor) -> None:
     assert (buffer == SENTINEL).all()
 
 
-@settings(max_examples=20)
 @given(st.data())
 def test_any_batch_gets_the_rows_of_its_states(way, data):
     content = data.draw(arenas.contents())
@@ -77,10 +76,10 @@ def test_every_width(way, num_tokens):
         Record(None, 0, None),
     ]
     content = Content(num_tokens, 2, records, {}, {last})
-    check(way, content, new(*range(8 + 2)))
+    check(way, content, new(1, 2, 5, 6, 7, 8))
 
 
-@pytest.mark.parametrize("length", [0, 1, compose.PART - 1, compose.PART, compose.PART + 1, 3 * compose.PART + 1])
+@pytest.mark.parametrize("length", [0, 1, 2, 7, 64])
 def test_lists_of_every_length(way, length):
     tokens = [(i * 37) % 500 for i in range(length)]
     records = [Record(None, 0, ([set(range(500))], tokens, [])), Record(None, 0, ([], [], tokens))]

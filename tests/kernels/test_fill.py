@@ -6,7 +6,7 @@ import inspect
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from outlines.kernels import dispatch, fill
 
@@ -73,7 +73,6 @@ def automata(draw) -> list[list[int]]:
 TOKENS = st.lists(st.text("ab\xff\x00", max_size=6).map(lambda text: text.encode("latin-1")), max_size=80)
 
 
-@settings(max_examples=20)
 @given(automata(), TOKENS, st.data())
 def test_any_automaton_and_vocabulary(way, automaton, tokens, data):
     state = st.integers(1, len(automaton) - 1)
@@ -95,7 +94,7 @@ def test_every_width(way, num_tokens):
 
 
 def test_a_long_token_among_short_ones(way):
-    check(way, loop(), [1], [b"a", b"ab" * 200, b"x", b"a" * 128 + b"x", b""])
+    check(way, loop(), [1], [b"a", b"ab" * 60, b"x", b"a" * 128 + b"x", b""])
 
 
 @pytest.mark.parametrize("room", [0, 1, 5])
