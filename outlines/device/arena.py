@@ -200,9 +200,12 @@ class Arena:
         tables, host_state = self.host_state(state)
         if tables is None:
             return None
-        bases, tokens = tables.row_parts(host_state)
         slot = state - self.memory.first_id
-        if not self.memory.records[slot, layout.FLAGS.value] & layout.HAS_ROW.value:
+        _, _, base, _, _, num_set, _, flags = self.memory.records[slot].tolist()
+        if flags & layout.HAS_ROW.value and (base >= 0 or num_set > FEW_TOKENS):
+            return None
+        bases, tokens = tables.row_parts(host_state)
+        if not flags & layout.HAS_ROW.value:
             self._write_row(tables, slot, host_state, bases, tokens)
         return tokens if not bases and len(tokens) <= FEW_TOKENS else None
 
@@ -354,6 +357,10 @@ class Arena:
         try:
             for state in states:
                 self._add_ahead(state)
+                if state >= _FIRST_SLOT:
+                    slot = state - self.memory.first_id
+                    for each in range(slot + 1, int(self.memory.records[slot, layout.LAST.value]) + 1):
+                        self.add_row(self.memory.first_id + each)  # the next counts have much of their rows in common
         except FullError:
             pass  # it will be a miss
         self.memory.flush()
