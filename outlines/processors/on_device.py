@@ -101,7 +101,11 @@ class DeviceFollower:
             raise ValueError(_ANOTHER)
         length, before = ids.shape[1], self._ids.shape[1]
         if not self._has_beams and before >= length:
-            self._roll_back_to(length - 1)
+            self._roll_back_to(max(length - 1, self._prompt_length))
+        if ids.shape == self._ids.shape:  # the prompt once more
+            self._send((ids == self._ids).all())
+            if self._settle(ids):
+                return
         if self._ids.shape[1] == length - 1:
             if not self._has_beams:
                 self._advance(ids)

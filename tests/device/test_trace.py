@@ -57,6 +57,8 @@ class Sequence:
     def take(self, token: int, vocabulary) -> None:
         if self.state == UNCONSTRAINED:
             self.state = FINISHED if token in vocabulary.eos_token_ids else UNCONSTRAINED
+        elif self.state not in (DEAD, FINISHED) and not 0 <= token < vocabulary.num_tokens:
+            self.state = DEAD
         elif self.state not in (DEAD, FINISHED):
             self.state = self.constraint.next_state(self.state, token)
 
