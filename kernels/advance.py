@@ -90,7 +90,6 @@ def _advance_kernel(
     takes_new,
     BLOCK: tl.constexpr,
 ):
-    words_ptr = tl.load(header_ptr + WORDS).to(tl.pointer_type(tl.int32))
     moves_ptr = tl.load(header_ptr + WORDS).to(tl.pointer_type(tl.int8))
     records_ptr = tl.load(header_ptr + RECORDS).to(tl.pointer_type(tl.int32))
     entries_ptr = tl.load(header_ptr + ENTRIES).to(tl.pointer_type(tl.int32))
@@ -306,7 +305,9 @@ def moved_bytes(
     """Count the bytes that `advance` must move if no sequence waits: lines, and for each token what it looks up."""
     _check(header, batch, tokens, eos, num_tokens)
     line = 4 * RUN.value * 2
-    a_token = tokens.element_size() + 4 + 8 + 1 + 16 + 4  # itself, kept, two fields, a move, an entry, the flags
+    a_token = (
+        tokens.element_size() + 4 + 8 + 1 + 16 + 4
+    )  # itself, kept, two fields, a move, an entry, the flags
     return len(batch) * line + tokens.numel() * a_token
 
 
@@ -317,7 +318,9 @@ def _check(
     is_integer = tokens.dtype in (torch.int32, torch.int64)
     layout.check(is_integer, TypeError, f"tokens must be int32 or int64, not {tokens.dtype}.")
     is_there = tokens.device == header.device
-    layout.check(is_there, ValueError, f"tokens are on {tokens.device}, the header on {header.device}: move them.")
+    layout.check(
+        is_there, ValueError, f"tokens are on {tokens.device}, the header on {header.device}: move them."
+    )
     most = batch.shape[1] - RUN.value
     is_shaped = tokens.dim() == 2 and len(tokens) == len(batch) and tokens.shape[1] <= most
     layout.check(

@@ -9,7 +9,8 @@ eos         int32 [W]           row of the tokens that end a sequence
 num_tokens  int                 tokens that have a bit
 
 `words` and `row` are what `mask` takes. A state whose row isn't there yet, and one of an earlier epoch, gets `eos`: no
-row is ever without a token, and no wrong token is allowed; whoever samples must ask the status. So do DEAD and FINISHED.
+row is ever without a token, and no wrong token is allowed; whoever samples must ask the status. So do
+DEAD and FINISHED.
 
 Moves   2 * 4*W bytes a sequence and a second base row, a record and a list (seldom more than 200 bytes).
 Bound   HBM or, where base rows are shared, L2. B=256, W=4,008: 8.2 MB, so 1.7 us at 4.8 TB/s (computed).
@@ -45,7 +46,7 @@ from outlines.kernels.layout import (
 
 WORD_BITS = tl.constexpr(32)
 
-# A program owns 1,024 words, 32,768 tokens: 8 words a thread of its 4 warps, 32 bytes of loads in flight from each base.
+# A program owns 1,024 words, 32,768 tokens: 8 words a thread of its 4 warps, 32 bytes in flight from each base.
 # It goes through the list token by token: a comparison of each with all words at once (8 tokens x 1,024 words) took 168
 # registers a thread, and lists are short. Chosen by these counts; no GPU has judged them yet, so there is no report.
 BLOCK = 1024
@@ -99,8 +100,12 @@ def _compose_kernel(
         list_ptr = pool_ptr + tl.load(record_ptr + LIST).to(tl.int64) * 4
         num_set = tl.load(record_ptr + NUM_SET)
         num_clear = tl.load(record_ptr + NUM_CLEAR)
-        words = tl.load(pool_ptr + base * 4 + word_idx, mask=word_idx < tl.where(base >= 0, num_words, 0), other=0)
-        more = tl.load(pool_ptr + second * 4 + word_idx, mask=word_idx < tl.where(second >= 0, num_words, 0), other=0)
+        words = tl.load(
+            pool_ptr + base * 4 + word_idx, mask=word_idx < tl.where(base >= 0, num_words, 0), other=0
+        )
+        more = tl.load(
+            pool_ptr + second * 4 + word_idx, mask=word_idx < tl.where(second >= 0, num_words, 0), other=0
+        )
         words = words | more
         words = words & ~_bits_of(list_ptr, num_set, num_clear, word_idx)
         words = words | _bits_of(list_ptr, 0, num_set, word_idx)
@@ -244,7 +249,9 @@ def _check(
             f"{name} is on {tensor.device}, the header on {header.device}: move it there.",
         )
         layout.check(
-            tensor.shape == shape, ValueError, f"{name} must have the shape {list(shape)}, not {list(tensor.shape)}."
+            tensor.shape == shape,
+            ValueError,
+            f"{name} must have the shape {list(shape)}, not {list(tensor.shape)}.",
         )
         is_dense = tensor.numel() == 0 or tensor.stride(-1) == 1
         layout.check(is_dense, ValueError, f"{name} must have last stride 1, not {tensor.stride(-1)}.")

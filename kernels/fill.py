@@ -1,7 +1,7 @@
 """Compute the row of the tokens that stay inside a head, where each of them leads, and where the head ends within them.
 
 following    int16 [S, 256]     automaton of a head: state after a byte. 0 is dead and stays so; -q says that the head
-                                may end here and, as q, go on. Row 0 is all 0; a state where it only ends has such a row.
+                                may end here and, as q, go on. Row 0 is 0; a state where it only ends has such a row.
 start        int32 [Q]          states to begin in, 1 <= start < S
 text         uint8 [N]          bytes of all tokens
 text_start   int32 [V + 1]      token t is text[text_start[t]:text_start[t + 1]]; empty where it has no bytes
@@ -197,8 +197,14 @@ def _check(
     )
     for tensor, name, dtype, shape in expected:
         check(tensor.dtype == dtype, TypeError, f"{name} must be {dtype}, not {tensor.dtype}.")
-        check(tensor.shape == shape, ValueError, f"{name} must have the shape {list(shape)}, not {list(tensor.shape)}.")
         check(
-            tensor.device == text.device, ValueError, f"{name} is on {tensor.device}, the text on {text.device}: move it."
+            tensor.shape == shape,
+            ValueError,
+            f"{name} must have the shape {list(shape)}, not {list(tensor.shape)}.",
+        )
+        check(
+            tensor.device == text.device,
+            ValueError,
+            f"{name} is on {tensor.device}, the text on {text.device}: move it.",
         )
         check(tensor.is_contiguous(), ValueError, f"{name} must be contiguous: call contiguous().")

@@ -101,7 +101,11 @@ def check(condition: bool, error: type[Exception], message: str) -> None:
 def check_batch(header: torch.Tensor, batch: torch.Tensor, eos: torch.Tensor, num_tokens: int) -> None:
     """Refuse a header, batch or row of end-of-sequence tokens that the kernels can't run on."""
     check(header.dtype == torch.int64, TypeError, f"header must be int64, not {header.dtype}.")
-    check(header.shape == (HEADER_SIZE,), ValueError, f"header must have the shape [8], not {list(header.shape)}.")
+    check(
+        header.shape == (HEADER_SIZE,),
+        ValueError,
+        f"header must have the shape [8], not {list(header.shape)}.",
+    )
     for tensor, name in ((batch, "batch"), (eos, "eos")):
         check(tensor.dtype == torch.int32, TypeError, f"{name} must be int32, not {tensor.dtype}.")
         check(
@@ -111,6 +115,12 @@ def check_batch(header: torch.Tensor, batch: torch.Tensor, eos: torch.Tensor, nu
         )
         check(tensor.is_contiguous(), ValueError, f"{name} must be contiguous: call contiguous().")
     is_wide = batch.dim() == 2 and batch.shape[1] > RUN.value
-    check(is_wide, ValueError, f"batch must have the shape [B, 5 + N], N at least 1, not {list(batch.shape)}.")
+    check(
+        is_wide, ValueError, f"batch must have the shape [B, 5 + N], N at least 1, not {list(batch.shape)}."
+    )
     is_row = eos.dim() == 1 and 0 <= num_tokens <= 32 * eos.shape[0]
-    check(is_row, ValueError, f"eos must have a bit for each of {num_tokens} tokens, not the shape {list(eos.shape)}.")
+    check(
+        is_row,
+        ValueError,
+        f"eos must have a bit for each of {num_tokens} tokens, not the shape {list(eos.shape)}.",
+    )

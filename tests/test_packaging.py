@@ -31,6 +31,7 @@ spread
 reach
 automaton
 tables
+device
 engine
 processors
 models

@@ -6,8 +6,8 @@ moves, and the rest as transitions by token. Equal rows, lists and moves are hel
 
 All of this can be made again from the host's tables, so a device that lacks something only *misses* it: the sequence
 waits, `serve` adds it, and what the sequence may meet next as well. When the budget is used up, everything goes but the
-states that live batches are in or may roll back to, and the start states of living constraints: a new *epoch* begins, in
-which the old ids are stale. Constraints are held by weak references only; what a freed one had goes with the epoch.
+states that live batches are in or may roll back to, and the start states of living constraints: a new *epoch* begins,
+in which the old ids are stale. Constraints are held by weak references only; what a freed one had goes with the epoch.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from outlines.kernels import layout
 
 from outlines.constraints.expression import Expression
 from outlines.constraints.strings import Text
 from outlines.device.heads import DeviceVocabulary
 from outlines.device.memory import FullError, Memory
 from outlines.exceptions import StaleStateError, TableBudgetError
+from outlines.kernels import layout
 from outlines.rows import Base, unpack
-from outlines.tables import DEAD, FINISHED, Tables
+from outlines.tables import DEAD, Tables
 from outlines.vocabulary import Vocabulary
 
 if TYPE_CHECKING:
@@ -90,7 +90,9 @@ class Arena:
         self.memory = Memory(self.device, budget_bytes, num_words, num_states, num_entries)
         self.lock = threading.RLock()
         self.epoch = 0
-        self._vocabularies: weakref.WeakKeyDictionary[Vocabulary, DeviceVocabulary] = weakref.WeakKeyDictionary()
+        self._vocabularies: weakref.WeakKeyDictionary[Vocabulary, DeviceVocabulary] = (
+            weakref.WeakKeyDictionary()
+        )
         self._batches: weakref.WeakSet[BatchMatcher] = weakref.WeakSet()
         self._forget()
 
@@ -267,14 +269,16 @@ class Arena:
         return after
 
     def add_staying(self, slot: int, tables: Tables, state: int, token: int | None = None) -> None:
-        """Attach the moves of the head in which tokens stay, if it has none, to a state; for a token, if it's of them."""
+        """Attach the moves of the head in which tokens stay to a state without; for a token, only if it's of them."""
         if self.memory.records[slot, layout.MOVES.value] >= 0:
             return
         lone = tables.lone_head(state)
         if lone is None or not isinstance(lone[0], Expression):
             return
         head, is_accepting = lone
-        if is_accepting and not head.nullable:  # the text may end here, but not after one more token of the head
+        if (
+            is_accepting and not head.nullable
+        ):  # the text may end here, but not after one more token of the head
             return
         moves = self.vocabulary(tables.vocabulary).staying(head, tables.heads)
         if moves is not None and (token is None or moves[token] == 0):
@@ -342,7 +346,9 @@ class Arena:
         for sequence in np.flatnonzero(lines[:, layout.STATUS.value] != layout.READY.value).tolist():
             state, status, position, length, _, *run = lines[sequence].tolist()
             if status == layout.STALE.value:
-                raise StaleStateError(f"sequence {sequence}: state {state} is of an earlier epoch: {_STALE_REMEDY}")
+                raise StaleStateError(
+                    f"sequence {sequence}: state {state} is of an earlier epoch: {_STALE_REMEDY}"
+                )
             for token in run[position:length]:
                 if state < _FIRST_SLOT or token < 0:
                     break  # what follows goes by rules
@@ -360,7 +366,9 @@ class Arena:
                 if state >= _FIRST_SLOT:
                     slot = state - self.memory.first_id
                     for each in range(slot + 1, int(self.memory.records[slot, layout.LAST.value]) + 1):
-                        self.add_row(self.memory.first_id + each)  # the next counts have much of their rows in common
+                        self.add_row(
+                            self.memory.first_id + each
+                        )  # the next counts have much of their rows in common
         except FullError:
             pass  # it will be a miss
         self.memory.flush()
@@ -440,7 +448,9 @@ class Arena:
             for tables in alive:
                 self.id_of(tables, tables.start_state)
             renamed = {state: self.id_of(*where) for state, where in known.items()}
-            for state in {renamed[state] for _, states in held for state in states[0].tolist() if state in renamed}:
+            for state in {
+                renamed[state] for _, states in held for state in states[0].tolist() if state in renamed
+            }:
                 self.add_row(state)  # a batch masks by it next
         except FullError:
             self._evict(1)

@@ -1,7 +1,8 @@
 """Moves: by how many slots a token moves a state whose head it doesn't leave.
 
 Text within a string needs no entry of the transition table. Where a token leaves the head as it is, the state stays;
-where it only counts characters, the states of consecutive counts have consecutive slots, and it moves by its characters.
+where it only counts characters, the states of consecutive counts have consecutive slots, and it moves by its
+characters.
 """
 
 from __future__ import annotations
@@ -11,10 +12,10 @@ import weakref
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from outlines.kernels import dispatch, layout
 
 from outlines.constraints.expression import EMPTY, Expression
 from outlines.constraints.strings import Text, TextState
+from outlines.kernels import dispatch, layout
 from outlines.reach import HeadTables
 from outlines.trie import ROOT
 from outlines.vocabulary import Vocabulary
@@ -70,7 +71,7 @@ class DeviceVocabulary:
         return found
 
     def counting(self, head: Text, heads: HeadTables) -> NDArray:
-        """Give the moves of a counted string's tokens: int8 [V], the characters of those that lead to the same place."""
+        """Give the moves of a counted string's tokens, int8 [V]: the characters of those that lead back there."""
         found = self._counting.get(head.state)
         if found is None:
             found = np.full(self.num_tokens, layout.MOVES_NOWHERE.value, np.int8)
@@ -117,7 +118,8 @@ def head_automaton(head: Expression, most_states: int = MOST_HEAD_STATES) -> NDA
                 numbers[target] = len(order) + 1
                 order.append(target)
         signed = [
-            0 if target is EMPTY else -numbers[target] if target.nullable else numbers[target] for target in targets
+            0 if target is EMPTY else -numbers[target] if target.nullable else numbers[target]
+            for target in targets
         ]
         rows.append(np.asarray(signed, np.int16)[np.frombuffer(class_of, np.uint8)])
     return np.stack(rows)

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from outlines.kernels import dispatch, layout
 
 from outlines.device.arena import Arena
+from outlines.kernels import dispatch, layout
 
 __all__ = ["BatchMatcher"]
 
@@ -56,8 +56,8 @@ class BatchMatcher:
     `advance` and `mask` launch one kernel each, and neither waits nor allocates: they may be captured in a CUDA graph,
     with rollback_window 0. A sequence that needs what the tables don't hold yet *stalls*: it keeps its tokens, takes no
     new ones, and allows nothing but the end; `settle` waits for the device and adds what is missing. So either settle
-    after each `advance`, and nothing stalls; or let the loop run, discard what a sequence sampled where `is_taken` is 0,
-    and call `settle` between steps now and then. `complete` makes sure that nothing will stall.
+    after each `advance`, and nothing stalls; or let the loop run, discard what a sequence sampled where `is_taken` is
+    0, and call `settle` between steps now and then. `complete` makes sure that nothing will stall.
 
     A stale id (of a state that was kept outside of the rollback window while the tables were made anew) never moves;
     `settle` raises for it.
@@ -76,7 +76,9 @@ class BatchMatcher:
         self.constraints = tuple(constraints)
         vocabularies = {id(each.vocabulary): each.vocabulary for each in constraints if each is not None}
         if len(vocabularies) != 1:
-            raise ValueError(f"the constraints of a batch need one vocabulary, these have {len(vocabularies)}")
+            raise ValueError(
+                f"the constraints of a batch need one vocabulary, these have {len(vocabularies)}"
+            )
         (self.vocabulary,) = vocabularies.values()
         known = self.arena.vocabulary(self.vocabulary)
         self._eos, self._num_tokens = known.eos, known.num_tokens
@@ -110,7 +112,9 @@ class BatchMatcher:
 
     def _launch(self, tokens: torch.Tensor, takes_new: bool) -> None:
         with self.arena.lock, self.arena.memory.reading():
-            dispatch.advance(self.arena.memory.header, self.lines, tokens, self._eos, self._num_tokens, takes_new)
+            dispatch.advance(
+                self.arena.memory.header, self.lines, tokens, self._eos, self._num_tokens, takes_new
+            )
 
     def mask(self) -> torch.Tensor:
         """Give the packed rows of the tokens that may come next: `words`, written anew.
@@ -163,7 +167,8 @@ class BatchMatcher:
     def complete(self, most_states: int = 10_000) -> bool:
         """Add all that the sequences can meet; False if that's too much, as it is for open objects."""
         tables = {id(each.tables): each.tables for each in self.constraints if each is not None}
-        return all([self.arena.complete(each, most_states) for each in tables.values()])
+        is_complete = [self.arena.complete(each, most_states) for each in tables.values()]
+        return all(is_complete)
 
     def reorder(self, parents: torch.Tensor) -> None:
         """Go on with other sequences' states: sequence b with that of `parents[b]`, as beams do."""

@@ -9,8 +9,8 @@ one held is given back to PyTorch, which keeps it until every stream that read i
 header at each replay, so it goes on with the new tables.
 
 Streams: every launch that reads the tables stands in `reading`. A stream waits for the last write of another one, and a
-write for the last read of each other stream, never for what a model has queued there. A graph is to be replayed on the stream that its
-batch is served on, since a replay isn't a launch that we see.
+write for the last read of each other stream, never for what a model has queued there. A graph is to be
+replayed on the stream that its batch is served on, since a replay isn't a launch that we see.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ from collections.abc import Callable, Iterator
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from outlines.kernels import layout
-from outlines.kernels.advance import hash_of
 
 from outlines.exceptions import LimitError
+from outlines.kernels import layout
+from outlines.kernels.advance import hash_of
 
 __all__ = ["FullError", "Memory"]
 
@@ -61,7 +61,9 @@ class Memory:
         How often a table was made larger.
     """
 
-    def __init__(self, device: torch.device, budget_bytes: int, num_words: int, num_states: int, num_entries: int):
+    def __init__(
+        self, device: torch.device, budget_bytes: int, num_words: int, num_states: int, num_entries: int
+    ):
         self.device = device
         self.budget_bytes = budget_bytes
         self.first_id = 0
@@ -113,7 +115,9 @@ class Memory:
         """Give the first of some new slots that follow each other: no moves, no row."""
         first = self.num_states
         if self.first_id + first + count > _LAST_ID:
-            raise LimitError("states", "2,147,483,645 states were on this device since the process began; start anew")
+            raise LimitError(
+                "states", "2,147,483,645 states were on this device since the process began; start anew"
+            )
         if first + count > len(self.records):
             sizes = self._sizes()
             size = self._larger(first + count, len(self.records), lambda n: _bytes_of(sizes[0], n, sizes[2]))
@@ -246,7 +250,9 @@ class Memory:
 
     def _pinned(self, content: NDArray) -> torch.Tensor:
         """Give a copy that the device can fetch by itself; PyTorch reuses its memory only after that."""
-        copied = torch.empty(content.shape, dtype=_DTYPES[content.dtype], pin_memory=self.device.type == "cuda")
+        copied = torch.empty(
+            content.shape, dtype=_DTYPES[content.dtype], pin_memory=self.device.type == "cuda"
+        )
         copied.numpy()[...] = content
         return copied
 
@@ -257,7 +263,7 @@ class Memory:
 
     @contextlib.contextmanager
     def reading(self) -> Iterator[None]:
-        """Launch within this what reads the tables on the current stream. In a capture that's the replayer's to order."""
+        """Launch within this what reads the tables on the current stream; a capture's order is its replayer's."""
         if self.device.type != "cuda" or torch.cuda.is_current_stream_capturing():
             yield
             return

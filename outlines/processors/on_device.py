@@ -15,10 +15,10 @@ from time import perf_counter
 from typing import Any
 
 import torch
-from outlines.kernels import layout
 
 from outlines.device import Arena, BatchMatcher
 from outlines.engine import FINISHED
+from outlines.kernels import layout
 
 __all__ = ["DeviceFollower", "follow_on_host"]
 

@@ -65,7 +65,7 @@ def test_logits_are_masked_and_free_rows_left_alone(arena):
 def test_beams_go_on_from_any_row(arena):
     constraint = Constraint(Regex("(yes|no)+"), VOCABULARY)
     batch = BatchMatcher([constraint, constraint], rollback_window=1, arena=arena)
-    yes, no = step(batch, YES, ord("n"))
+    _, no = step(batch, YES, ord("n"))
     batch.reorder(torch.tensor([1, 1]))
     assert batch.host_states() == [no, no]
     batch.reset()
@@ -161,7 +161,9 @@ def test_a_row_without_some_tokens_is_a_list_to_clear(arena, monkeypatch):
         monkeypatch.setattr(constraint.tables, "row_parts", lambda state, row=row: ((row,), (3, 31)))
         arena.evict()
         batch = BatchMatcher([constraint], arena=arena)
-        assert unpack(batch.mask()[0].numpy()).tolist() == sorted({3, 31} | set(range(10, 200)) - set(cleared))
+        assert unpack(batch.mask()[0].numpy()).tolist() == sorted(
+            {3, 31} | set(range(10, 200)) - set(cleared)
+        )
         found = record(arena, constraint, constraint.start_state)
         assert found["NUM_CLEAR"] == (len(cleared) if len(cleared) <= MOST_LISTED else 0)
         assert (found["BASE"] == arena._units.get(arena_key(base))) == (len(cleared) <= MOST_LISTED)

@@ -1,7 +1,7 @@
 """One long random trace on an arena so small that everything happens, equal to the host's matchers at every step.
 
-The arena grows, misses, stalls, and is made anew; sequences are rolled back, forked and shuffled; some calls bring runs of
-tokens, some of which are forbidden. The judge is `Matcher`, one a sequence, which knows nothing of all this.
+The arena grows, misses, stalls, and is made anew; sequences are rolled back, forked and shuffled; some calls bring runs
+of tokens, some of which are forbidden. The judge is `Matcher`, one a sequence, which knows nothing of all this.
 """
 
 from __future__ import annotations
@@ -76,7 +76,9 @@ class Trace:
 
     def choose(self, sequence: Sequence) -> int:
         if self.rng.random() < 0.03:
-            return self.rng.randrange(-1, self.vocabulary.num_tokens + 2)  # most likely forbidden, perhaps no token
+            return self.rng.randrange(
+                -1, self.vocabulary.num_tokens + 2
+            )  # most likely forbidden, perhaps no token
         tokens = sequence.row(self.vocabulary)
         going_on = [token for token in tokens if token not in self.vocabulary.eos_token_ids]
         return self.rng.choice(going_on if going_on and self.rng.random() < 0.97 else tokens)
@@ -193,7 +195,9 @@ def test_rollback_across_an_eviction_raises_but_within_the_window(device, vocabu
         batch.rollback(1)
 
     batch.restore(kept)
-    with pytest.raises(StaleStateError, match=r"sequence 0: state \d+ is of an earlier epoch.*rollback_window"):
+    with pytest.raises(
+        StaleStateError, match=r"sequence 0: state \d+ is of an earlier epoch.*rollback_window"
+    ):
         batch.settle()
     assert unpack(batch.mask()[0].cpu().numpy()).tolist() == sorted(vocabulary.eos_token_ids)
     batch.advance(torch.tensor([letter, letter], device=batch.lines.device))

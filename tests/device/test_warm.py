@@ -20,7 +20,12 @@ from outlines.types import Regex
 from tests.proof import small_vocabulary
 
 DEVICES = ["cpu", pytest.param("cuda", marks=pytest.mark.gpu)]
-SOURCES = [{"enum": ["yes", "no", {"a": [1]}]}, Regex("[a-z]{1,9}( x)?"), {"type": "string", "maxLength": 12}, None]
+SOURCES = [
+    {"enum": ["yes", "no", {"a": [1]}]},
+    Regex("[a-z]{1,9}( x)?"),
+    {"type": "string", "maxLength": 12},
+    None,
+]
 
 
 @pytest.fixture(scope="module")
@@ -85,7 +90,9 @@ def test_a_captured_step_goes_on_when_the_tables_grow(device, vocabulary):
     arena = Arena(device, 2**24, num_words=64, num_states=4, num_entries=4)
     batch = new_batch(vocabulary, arena)
     assert batch.complete()
-    logits = torch.randn(len(batch), vocabulary.num_tokens, generator=torch.Generator().manual_seed(0)).to(device)
+    logits = torch.randn(len(batch), vocabulary.num_tokens, generator=torch.Generator().manual_seed(0)).to(
+        device
+    )
     tokens = torch.zeros(len(batch), dtype=torch.int64, device=device)
     replay = captured(greedy_step(batch, logits, tokens), device)
     batch.reset()
@@ -156,7 +163,10 @@ def test_tables_are_not_written_during_a_capture(vocabulary):
     graph = torch.cuda.CUDAGraph()
     with torch.cuda.graph(graph):
         batch.mask()
-        with arena.lock, pytest.raises(RuntimeError, match="while a CUDA graph is captured: call `settle` before"):
+        with (
+            arena.lock,
+            pytest.raises(RuntimeError, match="while a CUDA graph is captured: call `settle` before"),
+        ):
             arena.ids_of([other.tables], [other.start_state])
 
 
@@ -200,11 +210,16 @@ def test_a_step_is_three_launches(vocabulary, monkeypatch):
     for name in ("advance", "compose", "mask"):
         original = getattr(dispatch, name)
         monkeypatch.setattr(
-            dispatch, name, lambda *given, name=name, original=original: called.append(name) or original(*given)
+            dispatch,
+            name,
+            lambda *given, name=name, original=original: called.append(name) or original(*given),
         )
     batch = new_batch(vocabulary, Arena("cpu"))
     batch.complete()
-    logits, tokens = torch.zeros(len(batch), vocabulary.num_tokens), torch.zeros(len(batch), dtype=torch.int64)
+    logits, tokens = (
+        torch.zeros(len(batch), vocabulary.num_tokens),
+        torch.zeros(len(batch), dtype=torch.int64),
+    )
     called.clear()
     greedy_step(batch, logits, tokens)()
     assert called == ["compose", "mask", "advance"]

@@ -104,7 +104,11 @@ def lines(draw, content: Content, longest_run: int) -> torch.Tensor:
     for _ in range(size):
         length = draw(st.integers(0, longest_run))
         position = draw(st.integers(0, length))
-        run = draw(st.lists(st.integers(-1, content.num_tokens - 1), min_size=longest_run, max_size=longest_run))
-        status = draw(st.sampled_from([0, 0, 0, 2, 3])) if position == length else draw(st.sampled_from([1, 1, 3]))
+        run = draw(
+            st.lists(st.integers(-1, content.num_tokens - 1), min_size=longest_run, max_size=longest_run)
+        )
+        status = (
+            draw(st.sampled_from([0, 0, 0, 2, 3])) if position == length else draw(st.sampled_from([1, 1, 3]))
+        )
         result.append([draw(state), status, position, length, draw(st.integers(0, 1)), *run])
     return torch.tensor(result, dtype=torch.int32).reshape(size, layout.RUN.value + longest_run)

@@ -59,7 +59,14 @@ def check(way, content: Content, batch, tokens, takes_new=True):
     want = expected(content, batch, tokens, takes_new)
     memory = content.memory(way.device)
     batch = batch.to(way.device)
-    way(memory.header, batch, tokens.to(way.device), content.eos_row().to(way.device), content.num_tokens, takes_new)
+    way(
+        memory.header,
+        batch,
+        tokens.to(way.device),
+        content.eos_row().to(way.device),
+        content.num_tokens,
+        takes_new,
+    )
     assert batch.tolist() == want
     return batch
 
@@ -78,7 +85,9 @@ def test_any_batch_goes_by_the_rules(way, data):
 
 
 ROW = ([], [], [0])
-CHAIN = Content(40, 7, [Record(None, 0, ROW), Record([0] * 39 + [-1], 0, ROW)], {(3, 0): 11, (4, 39): FINISHED}, {39})
+CHAIN = Content(
+    40, 7, [Record(None, 0, ROW), Record([0] * 39 + [-1], 0, ROW)], {(3, 0): 11, (4, 39): FINISHED}, {39}
+)
 
 
 def new(*states: int, longest=1) -> torch.Tensor:
@@ -126,7 +135,9 @@ def test_a_stalled_run_goes_on_where_it_stopped(way):
 
 
 def test_a_row_that_came_after_the_mask_does_not_let_its_token_through(way):
-    content = CHAIN._replace(records=[Record(None, 0, None), Record([0] * 40, 0, ROW)], transitions={(3, 0): 11})
+    content = CHAIN._replace(
+        records=[Record(None, 0, None), Record([0] * 40, 0, ROW)], transitions={(3, 0): 11}
+    )
     memory = content.memory(way.device)
     batch, eos = new(10).to(way.device), content.eos_row().to(way.device)
     batch[0, layout.STATUS.value] = NO_ROW
@@ -170,17 +181,41 @@ def arguments(**changes):
 
 WRONG = [
     (TypeError, "header must be int64, not torch.int32", {"header": torch.zeros(8, dtype=torch.int32)}),
-    (ValueError, r"header must have the shape \[8\], not \[7\]", {"header": torch.zeros(7, dtype=torch.int64)}),
+    (
+        ValueError,
+        r"header must have the shape \[8\], not \[7\]",
+        {"header": torch.zeros(7, dtype=torch.int64)},
+    ),
     (TypeError, "batch must be int32, not torch.int64", {"batch": new(10, 11).long()}),
-    (ValueError, r"batch must have the shape \[B, 5 \+ N\], N at least 1, not \[2, 5\]", {"batch": new(10, 11)[:, :5].clone()}),
+    (
+        ValueError,
+        r"batch must have the shape \[B, 5 \+ N\], N at least 1, not \[2, 5\]",
+        {"batch": new(10, 11)[:, :5].clone()},
+    ),
     (ValueError, "batch must be contiguous", {"batch": new(*[10] * 7, longest=2).T}),
-    (ValueError, "eos is on meta, the header on cpu: move it", {"eos": torch.zeros(2, dtype=torch.int32, device="meta")}),
+    (
+        ValueError,
+        "eos is on meta, the header on cpu: move it",
+        {"eos": torch.zeros(2, dtype=torch.int32, device="meta")},
+    ),
     (ValueError, "eos must have a bit for each of 65 tokens", {"num_tokens": 65}),
     (TypeError, "tokens must be int32 or int64, not torch.float32", {"tokens": torch.zeros(2, 2)}),
-    (ValueError, "tokens are on meta, the header on cpu", {"tokens": torch.zeros(2, 2, dtype=torch.int64, device="meta")}),
-    (ValueError, r"tokens must have the shape \[2, up to 2\], not \[2, 3\]", {"tokens": torch.zeros(2, 3, dtype=torch.int64)}),
-    (ValueError, r"tokens must have the shape \[2, up to 2\], not \[2\]", {"tokens": torch.zeros(2, dtype=torch.int64)}),
-]  # fmt: skip
+    (
+        ValueError,
+        "tokens are on meta, the header on cpu",
+        {"tokens": torch.zeros(2, 2, dtype=torch.int64, device="meta")},
+    ),
+    (
+        ValueError,
+        r"tokens must have the shape \[2, up to 2\], not \[2, 3\]",
+        {"tokens": torch.zeros(2, 3, dtype=torch.int64)},
+    ),
+    (
+        ValueError,
+        r"tokens must have the shape \[2, up to 2\], not \[2\]",
+        {"tokens": torch.zeros(2, dtype=torch.int64)},
+    ),
+]
 
 
 @pytest.mark.parametrize(("error", "message", "changes"), WRONG)

@@ -62,7 +62,8 @@ def usage_of(kernel, target):
     usage = subprocess.check_output([tools / "cuobjdump", "-res-usage", folder / "kernel.cubin"], text=True)
     used = {name: int(count) for name, count in re.findall(r"(REG|STACK|LOCAL):(\\d+)", usage)}
     code = subprocess.check_output([tools / "nvdisasm", "-c", folder / "kernel.cubin"], text=True)
-    instructions = [name for name in re.findall(r"^\\s*/\\*[0-9a-f]+\\*/\\s+(?:@!?\\w+ )?(\\w+)", code, re.M) if name != "NOP"]
+    names = re.findall(r"^\\s*/\\*[0-9a-f]+\\*/\\s+(?:@!?\\w+ )?(\\w+)", code, re.M)
+    instructions = [name for name in names if name != "NOP"]
     return {"registers": used["REG"], "spilled": used["STACK"] + used["LOCAL"], "shared bytes": kernel.metadata.shared,
             "instructions": len(instructions), "wide stores": kernel.asm["ptx"].count("st.global.v4.b32")}
 
@@ -104,7 +105,9 @@ def compiled(tmp_path_factory) -> dict:
 
 
 def test_the_report_has_every_kernel_and_target(compiled):
-    assert [(kernel, target) for kernel, targets in compiled["kernels"].items() for target in targets] == CASES
+    assert [
+        (kernel, target) for kernel, targets in compiled["kernels"].items() for target in targets
+    ] == CASES
     assert {target for _, target in CASES} == {"sm_80", "sm_90", "sm_100", "gfx942"}
 
 

@@ -116,11 +116,19 @@ WRONG = [
     (TypeError, "header must be int64", {"header": torch.zeros(8)}),
     (TypeError, "words must be int32, not torch.int64", {"words": torch.zeros(3, 2, dtype=torch.int64)}),
     (TypeError, "row must be int32, not torch.int64", {"row": torch.zeros(3, dtype=torch.int64)}),
-    (ValueError, r"words must have the shape \[3, 2\], not \[3, 3\]", {"words": torch.zeros(3, 3, dtype=torch.int32)}),
+    (
+        ValueError,
+        r"words must have the shape \[3, 2\], not \[3, 3\]",
+        {"words": torch.zeros(3, 3, dtype=torch.int32)},
+    ),
     (ValueError, r"row must have the shape \[3\], not \[2\]", {"row": torch.zeros(2, dtype=torch.int32)}),
     (ValueError, "words must have last stride 1", {"words": torch.zeros(2, 3, dtype=torch.int32).T}),
-    (ValueError, "row is on meta, the header on cpu: move it", {"row": torch.zeros(3, dtype=torch.int32, device="meta")}),
-]  # fmt: skip
+    (
+        ValueError,
+        "row is on meta, the header on cpu: move it",
+        {"row": torch.zeros(3, dtype=torch.int32, device="meta")},
+    ),
+]
 
 
 @pytest.mark.parametrize(("error", "message", "changes"), WRONG)

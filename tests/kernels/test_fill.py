@@ -37,7 +37,9 @@ def read(automaton: list[list[int]], state: int, token: bytes) -> tuple[int, lis
 def check(way, automaton, starts, tokens, room: int | None = None, already: int = 0) -> None:
     text, text_start = pack_text(tokens)
     found = [[read(automaton, start, token) for token in tokens] for start in starts]
-    want = sorted((q, t, p) for q, line in enumerate(found) for t, (_, places) in enumerate(line) for p in places)
+    want = sorted(
+        (q, t, p) for q, line in enumerate(found) for t, (_, places) in enumerate(line) for p in places
+    )
     size, num_words = len(starts), -(-len(tokens) // 32)
     words = torch.full((size, num_words), SENTINEL, dtype=torch.int32)
     ends = torch.full((size, len(tokens)), SENTINEL, dtype=torch.int16)
@@ -120,14 +122,38 @@ def arguments(**changes):
 
 
 WRONG = [
-    (TypeError, "following must be torch.int16, not torch.int32", {"following": torch.zeros(2, 256, dtype=torch.int32)}),
-    (ValueError, r"following must have the shape \[2, 256\], not \[2, 255\]", {"following": torch.zeros(2, 255, dtype=torch.int16)}),
-    (ValueError, r"words must have the shape \[1, 1\], not \[1, 2\]", {"words": torch.zeros(1, 2, dtype=torch.int32)}),
-    (ValueError, r"ends must have the shape \[1, 2\], not \[1, 3\]", {"ends": torch.zeros(1, 3, dtype=torch.int16)}),
-    (ValueError, r"exits must have the shape \[4, 3\], not \[4, 2\]", {"exits": torch.zeros(4, 2, dtype=torch.int32)}),
-    (ValueError, "start is on meta, the text on cpu: move it", {"start": torch.zeros(1, dtype=torch.int32, device="meta")}),
+    (
+        TypeError,
+        "following must be torch.int16, not torch.int32",
+        {"following": torch.zeros(2, 256, dtype=torch.int32)},
+    ),
+    (
+        ValueError,
+        r"following must have the shape \[2, 256\], not \[2, 255\]",
+        {"following": torch.zeros(2, 255, dtype=torch.int16)},
+    ),
+    (
+        ValueError,
+        r"words must have the shape \[1, 1\], not \[1, 2\]",
+        {"words": torch.zeros(1, 2, dtype=torch.int32)},
+    ),
+    (
+        ValueError,
+        r"ends must have the shape \[1, 2\], not \[1, 3\]",
+        {"ends": torch.zeros(1, 3, dtype=torch.int16)},
+    ),
+    (
+        ValueError,
+        r"exits must have the shape \[4, 3\], not \[4, 2\]",
+        {"exits": torch.zeros(4, 2, dtype=torch.int32)},
+    ),
+    (
+        ValueError,
+        "start is on meta, the text on cpu: move it",
+        {"start": torch.zeros(1, dtype=torch.int32, device="meta")},
+    ),
     (ValueError, "following must be contiguous", {"following": torch.zeros(256, 2, dtype=torch.int16).T}),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(("error", "message", "changes"), WRONG)

@@ -80,7 +80,9 @@ def test_every_way_to_generate_gives_the_ids_of_the_host_path(device, way, has_h
 def test_assisted_generation_follows_the_prefix(device, has_hook, monkeypatch):
     recovered = []
     recover = DeviceFollower._recover
-    monkeypatch.setattr(DeviceFollower, "_recover", lambda self, ids: recovered.append(1) or recover(self, ids))
+    monkeypatch.setattr(
+        DeviceFollower, "_recover", lambda self, ids: recovered.append(1) or recover(self, ids)
+    )
     for seed in (0, 1):  # the model itself, whose drafts are right, and another one
         assistant = tiny_models.llama(seed).to(device)
         assistant.generation_config.num_assistant_tokens_schedule = "constant"
@@ -145,7 +147,9 @@ def test_a_processor_serves_another_batch_size_after_a_reset(device):
         ids = model(device).generate(
             **inputs(device, prompts), logits_processor=[processor], max_new_tokens=12, do_sample=False
         )
-        assert torch.equal(ids, generated(device, constraint(PATTERNS[1]), False, prompts=prompts, max_new_tokens=12))
+        assert torch.equal(
+            ids, generated(device, constraint(PATTERNS[1]), False, prompts=prompts, max_new_tokens=12)
+        )
 
 
 @pytest.mark.parametrize("device", DEVICES)
