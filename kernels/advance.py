@@ -21,6 +21,8 @@ Source  open addressing with linear probing: Knuth, The Art of Computer Programm
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 import triton
 import triton.language as tl
@@ -288,8 +290,8 @@ def _look_up(entries: torch.Tensor, slot: torch.Tensor, token: torch.Tensor) -> 
     return found
 
 
-def hash_of(slot: torch.Tensor, token: torch.Tensor) -> torch.Tensor:
-    """Give the hash of each slot and token (int64 tensors or NumPy arrays), from 0 to 2**32 - 1."""
+def hash_of(slot: Any, token: Any) -> Any:
+    """Give the hash of each slot and token (int64 tensors, NumPy arrays, or ints), from 0 to 2**32 - 1."""
     mixed = (slot * SLOT_FACTOR.value & 0xFFFFFFFF) ^ (token * TOKEN_FACTOR.value & 0xFFFFFFFF)
     return mixed ^ (mixed >> MIX_SHIFT.value)
 

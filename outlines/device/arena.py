@@ -273,9 +273,11 @@ class Arena:
         if self.memory.records[slot, layout.MOVES.value] >= 0:
             return
         lone = tables.lone_head(state)
-        if lone is None or not isinstance(lone[0], Expression):
+        if lone is None:
             return
         head, is_accepting = lone
+        if not isinstance(head, Expression):
+            return
         if (
             is_accepting and not head.nullable
         ):  # the text may end here, but not after one more token of the head

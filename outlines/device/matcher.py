@@ -106,9 +106,10 @@ class BatchMatcher:
         """
         if tokens.dim() == 1:
             tokens = tokens[:, None]
-        if self._before.maxlen:
-            self._before.append(self.lines.clone())
-        self._launch(tokens, True)
+        with self.arena.lock:
+            if self._before.maxlen:
+                self._before.append(self.lines.clone())
+            self._launch(tokens, True)
 
     def _launch(self, tokens: torch.Tensor, takes_new: bool) -> None:
         with self.arena.lock, self.arena.memory.reading():
@@ -172,8 +173,9 @@ class BatchMatcher:
 
     def reorder(self, parents: torch.Tensor) -> None:
         """Go on with other sequences' states: sequence b with that of `parents[b]`, as beams do."""
-        for lines in (self.lines, *self._before):
-            lines.copy_(lines[parents])
+        with self.arena.lock:  # another thread may give new ids to all states meanwhile
+            for lines in (self.lines, *self._before):
+                lines.copy_(lines[parents])
 
     def rollback(self, num_calls: int) -> None:
         """Take the last calls of `advance` back.
@@ -188,11 +190,12 @@ class BatchMatcher:
                 f"can't take back {num_calls} calls: {len(self._before)} are held (rollback_window "
                 f"{self._before.maxlen})"
             )
-        for _ in range(num_calls):
-            lines = self._before.pop()
         if num_calls:
-            self.lines.copy_(lines)
-            self._launch(self._no_tokens, False)  # finds what is missing
+            with self.arena.lock:
+                for _ in range(num_calls):
+                    lines = self._before.pop()
+                self.lines.copy_(lines)
+                self._launch(self._no_tokens, False)  # finds what is missing
 
     def forget(self) -> None:
         """Give up what could be rolled back to."""

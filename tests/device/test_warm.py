@@ -160,6 +160,7 @@ def test_tables_are_not_written_during_a_capture(vocabulary):
     arena = Arena("cuda", 2**24)
     batch = new_batch(vocabulary, arena)
     other = Constraint(Regex("ab"), vocabulary)
+    batch.mask()  # compiles
     graph = torch.cuda.CUDAGraph()
     with torch.cuda.graph(graph):
         batch.mask()
