@@ -16,7 +16,18 @@ from outlines.engine import DEAD, FINISHED, UNCONSTRAINED, Constraint, Vocabular
 from outlines.rows import Base, pack, unpack
 from outlines.types import Regex
 
-TOKENS = [*(bytes([i]) for i in range(256)), None, b"yes", b"no", b"ab", b'a"', "é".encode(), b"a\xc3", None]
+TOKENS = [
+    *(bytes([i]) for i in range(256)),
+    None,
+    b"yes",
+    b"no",
+    b"ab",
+    b'a"',
+    "é".encode(),
+    b"a\xc3",
+    None,
+    b"ba",
+]
 EOS, YES, NO, AB = 256, 257, 258, 259
 VOCABULARY = Vocabulary(TOKENS, [EOS], cache=False)
 
@@ -141,6 +152,19 @@ def test_an_end_that_the_tail_may_follow_is_no_place_to_stay(arena):
         for token in [*text, AB, AB, ord("c")]:
             state = constraint.next_state(state, token)
             assert step(batch, token) == [state]
+
+
+@pytest.mark.parametrize(
+    ("text", "token", "stays"), [(b"", b"ab", True), (b"a", b"ba", False), (b"a", b"ab", False)]
+)
+def test_a_token_that_passes_an_end_stays_only_where_the_head_may_end_anyway(arena, text, token, stays):
+    constraint = Constraint(Regex("(ab)*"), VOCABULARY)
+    state = constraint.start_state
+    for byte in text:
+        state = constraint.next_state(state, byte)
+    head, _ = constraint.tables.lone_head(state)
+    moves = arena.vocabulary(VOCABULARY).staying(head, constraint.tables.heads)
+    assert (moves[TOKENS.index(token)] == 0) == stays
 
 
 def test_equal_rows_are_held_once(arena):

@@ -184,8 +184,11 @@ def test_rollback_across_an_eviction_raises_but_within_the_window(device, vocabu
         batch.advance(torch.tensor([token, token], device=batch.lines.device))
         batch.settle()
     before = batch.host_states()
+    row = batch.mask()[0].cpu().numpy().copy()
     arena.evict()
     assert batch.host_states() == before
+    assert np.array_equal(batch.mask()[0].cpu().numpy(), row)  # what is in use is there at once
+    assert batch.status.tolist() == [0, 0]
     batch.rollback(2)
     batch.settle()
     state = constraint.next_state(constraint.start_state, quote)

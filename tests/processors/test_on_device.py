@@ -140,6 +140,28 @@ def test_ids_of_no_known_row_are_followed_from_the_prompt_on(device):
 
 
 @pytest.mark.parametrize("device", DEVICES)
+def test_what_the_hook_saw_in_vain_leaves_no_trace(device):
+    """As in a beam search whose candidates look like rows, or after somebody changed what was sampled."""
+    words = Constraint(Regex("(yes|no)+"), vocabulary())
+    y, n, e, o, s = (vocabulary().tokens.index(text) for text in (b"y", b"n", b"e", b"o", b"s"))
+    on_host, on_device = (ConstraintLogitsProcessor(words, on_device=choice) for choice in (False, True))
+    steps = [
+        ([], y),
+        ([n], o),
+        ([n, o], y),
+        ([n, o, y], o),
+        ([n, o, y, e], n),
+        ([n, o, y], s),
+        ([n, o, y, e, s], y),
+    ]
+    for followed, hooked in steps:
+        ids, seen = (torch.tensor([[0, 7, *each]], device=device) for each in (followed, [*followed, hooked]))
+        logits = torch.zeros(1, vocabulary().num_tokens, device=device)
+        assert torch.equal(on_device(ids, logits.clone()), on_host(ids, logits.clone()))
+        assert not on_device.stopping_criteria(seen, None).any()
+
+
+@pytest.mark.parametrize("device", DEVICES)
 def test_a_processor_serves_another_batch_size_after_a_reset(device):
     processor = ConstraintLogitsProcessor(constraint(PATTERNS[1]), on_device=True)
     for prompts in (PROMPTS, PROMPTS[:1], PROMPTS * 3):
