@@ -7,6 +7,8 @@
     │   ├── PatternError                    .pattern, .position: character in the pattern, from 0
     │   ├── EmptyLanguageError              no text satisfies the constraint, or no tokens spell one
     │   └── LimitError                      .limit: name of the limit that was hit
+    ├── StaleStateError                     a state on a device is of tables that were made anew since
+    ├── TableBudgetError                    what is in use on a device needs more than its tables' budget
     └── APIError                            what a provider answered: .provider, .status_code, .request_id, .retryable
         ├── AuthenticationError, PermissionDeniedError, NotFoundError, BadRequestError
         ├── RateLimitError, ServerError, APITimeoutError, APIConnectionError        worth another try
@@ -38,6 +40,8 @@ __all__ = [
     "RateLimitError",
     "SchemaError",
     "ServerError",
+    "StaleStateError",
+    "TableBudgetError",
     "UnsupportedKeywordError",
     "is_provider_exception",
     "normalize_provider_errors",
@@ -120,6 +124,14 @@ class LimitError(ConstraintError):
     def __init__(self, limit: str, problem: str):
         super().__init__(f"{problem} (limit: {limit})")
         self.limit = limit
+
+
+class StaleStateError(OutlinesError):
+    """A state on a device is of an earlier epoch: the tables were made anew since, to keep within their budget."""
+
+
+class TableBudgetError(OutlinesError):
+    """What batches are in at once needs more memory on a device than the budget of its tables."""
 
 
 # What providers answer

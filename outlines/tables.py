@@ -184,11 +184,41 @@ class Tables:
                 self._rows[state] = found
         return found
 
+    def row_parts(self, state: int) -> tuple[tuple[Base, ...], tuple[int, ...]]:
+        """Give what the row of a state made here is joined from: base rows and further tokens; as `row` in all else."""
+        with self._lock:
+            bases, tokens, is_accepting = self._find_row(state)
+            return bases, tuple(dict.fromkeys((*tokens, *self._eos))) if is_accepting else tokens
+
+    @property
+    def heads(self) -> HeadTables:
+        """What is known of heads under this vocabulary."""
+        return self._heads
+
+    def lone_head(self, state: int) -> tuple[HeadSymbol, bool] | None:
+        """Give the head of a state that has one thread, and whether it accepts as well; None if it has more or none."""
+        with self._lock:
+            threads = self._threads_of(state)
+            reading = [thread for thread in threads if thread != END]
+            if len(reading) != 1:
+                return None
+            return self._automaton.symbols[reading[0]], len(threads) == 2  # type: ignore[return-value]
+
     def _make_row(self, state: int) -> Words:
         if state == UNCONSTRAINED:
             return pack(np.arange(self._num_tokens), self.vocabulary.num_words)
         if DEAD <= state < _FIRST_STATE:
             return pack(self.vocabulary.eos_token_ids, self.vocabulary.num_words)
+        bases, tokens, is_accepting = self._find_row(state)
+        key = (bases, frozenset(tokens), is_accepting)
+        row = self._distinct_rows.get(key)
+        if row is None:
+            row = self._compose(bases, tokens, is_accepting)
+            self._distinct_rows[key] = row
+        return row
+
+    def _find_row(self, state: int) -> tuple[tuple[Base, ...], tuple[int, ...], bool]:
+        """Give what the row of a state is joined from, and whether the text may end there."""
         threads = self._threads_of(state)
         is_accepting = threads[0] == END  # they are sorted
         if is_accepting:
@@ -205,12 +235,7 @@ class Tables:
                     self._stays[state] = stays
         else:
             bases, tokens = _join([self._walk_thread(ROOT, thread) for thread in threads])
-        key = (bases, frozenset(tokens), is_accepting)
-        row = self._distinct_rows.get(key)
-        if row is None:
-            row = self._compose(bases, tokens, is_accepting)
-            self._distinct_rows[key] = row
-        return row
+        return bases, tokens, is_accepting
 
     def _compose(self, bases: tuple[Base, ...], tokens: tuple[int, ...], is_accepting: bool) -> Words:
         """Join base rows and tokens to a dense row."""
@@ -343,7 +368,7 @@ class Tables:
             return _join([(bases, tokens), *given]) if given else (bases, tokens)
         cleared = pack(list(taken), self.vocabulary.num_words)
         bases = tuple(
-            Base(base.words & ~cleared) if (base.words & cleared).any() else base for base in bases
+            Base(base.words & ~cleared, base) if (base.words & cleared).any() else base for base in bases
         )
         return _join([(bases, tuple(token for token in tokens if token not in taken)), *given])
 

@@ -33,6 +33,7 @@ reach
 automaton
 spelling
 tables
+device
 engine
 insight
 processors

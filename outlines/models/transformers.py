@@ -364,12 +364,16 @@ class Transformers(Model):
         processors, given = adapter.format_output_type(processor), kwargs.get("logits_processor")
         if processors and given:
             processors[:0] = given
+        criteria = []
+        if constraints is not None and processor.uses_device(self.model.device):  # type: ignore[union-attr]
+            criteria = [*(kwargs.get("stopping_criteria") or ()), processor.stopping_criteria]  # type: ignore[union-attr]
         return {
             "input_ids": input_ids.to(self.model.device),
             "attention_mask": attention_mask,
             **({} if constraints is None else self._end_of_sequence(kwargs)),
             **kwargs,
             "logits_processor": processors or given,
+            **({"stopping_criteria": criteria} if criteria else {}),
         }
 
     def _end_of_sequence(self, kwargs: dict[str, Any]) -> dict[str, list[int]]:
