@@ -3,9 +3,9 @@
 from typing import Union
 
 from outlines.models.anthropic import Anthropic, from_anthropic
-from outlines.models.base import AsyncModel, Model, ModelTypeAdapter
-from outlines.models.checks import AsyncCheckedModel, CheckedModel, checked
+from outlines.models.base import Model, ModelTypeAdapter
 from outlines.models.batches import AsyncConcurrentModel, BatchError, ConcurrentModel, concurrent
+from outlines.models.checks import AsyncCheckedModel, CheckedModel, checked
 from outlines.models.dottxt import AsyncDottxt, Dottxt, from_dottxt
 from outlines.models.gemini import Gemini, from_gemini
 from outlines.models.llamacpp import LlamaCpp, from_llamacpp
@@ -36,7 +36,6 @@ __all__ = [
     "AsyncLMStudio",
     "AsyncLlamaCppServer",
     "AsyncMistral",
-    "AsyncModel",
     "AsyncOllama",
     "AsyncOpenAI",
     "AsyncSGLang",

@@ -81,7 +81,8 @@ class _Writer:
             if symbol not in names:
                 kind = "t" if symbol.is_term else "r"
                 plain = re.sub(r"[^a-zA-Z0-9]+", "-", symbol.name).strip("-").lower()
-                names[symbol] = f"{kind}{len(names)}-{plain}"
+                name = f"{kind}-{plain}"
+                names[symbol] = f"{name}-n{len(names)}" if name in names.values() else name
             return names[symbol]
 
         ignored = [lark.grammar.Terminal(name) for name in loaded.ignore_tokens]
