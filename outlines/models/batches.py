@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import random
-import time
+from asyncio import sleep as sleep_awaited
 from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from time import sleep
 from typing import Any
 
 from outlines.exceptions import APIError, OutlinesError
@@ -105,7 +106,7 @@ class ConcurrentModel(_Policy, Model):
                 delay = self._delay(error, num_tries)
                 if delay is None:
                     raise
-            time.sleep(delay)
+            sleep(delay)
 
     def generate_batch(self, model_input: list, output_type: Any | None = None, **kwargs: Any) -> list:
         """Send prompts side by side, at most `limit` at a time; results in their order, or BatchError with them."""
@@ -138,7 +139,7 @@ class ConcurrentModel(_Policy, Model):
                 delay = None if has_begun else self._delay(error, num_tries)
                 if delay is None:
                     raise
-            time.sleep(delay)
+            sleep(delay)
 
 
 class AsyncConcurrentModel(_Policy, AsyncModel):
@@ -155,7 +156,7 @@ class AsyncConcurrentModel(_Policy, AsyncModel):
                 delay = self._delay(error, num_tries)
                 if delay is None:
                     raise
-            await asyncio.sleep(delay)
+            await sleep_awaited(delay)
 
     async def generate_batch(self, model_input: list, output_type: Any | None = None, **kwargs: Any) -> list:
         """Send prompts side by side, at most `limit` at a time; results in their order, or BatchError with them."""
@@ -189,7 +190,7 @@ class AsyncConcurrentModel(_Policy, AsyncModel):
                 delay = None if has_begun else self._delay(error, num_tries)
                 if delay is None:
                     raise
-            await asyncio.sleep(delay)
+            await sleep_awaited(delay)
 
 
 def concurrent(model: Any, limit: int = 8, retries: int = 4) -> ConcurrentModel | AsyncConcurrentModel:
