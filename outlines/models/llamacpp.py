@@ -154,10 +154,8 @@ class LlamaCpp(Model):
 
         llama_cpp = import_sdk("llama_cpp", "llamacpp")
         vocab = llama_cpp.llama_model_get_vocab(self.model.model)
-        tokens = range(llama_cpp.llama_vocab_n_tokens(vocab))
-        # Without `special`, control and unknown tokens have no text: they are special here too.
-        texts = [_piece(llama_cpp, vocab, token, special=False) for token in tokens]
-        ends = [token for token in tokens if llama_cpp.llama_vocab_is_eog(vocab, token)]
+        texts = _token_bytes(llama_cpp, vocab)
+        ends = [token for token in range(len(texts)) if llama_cpp.llama_vocab_is_eog(vocab, token)]
         return Vocabulary(texts, eos_token_ids=ends)
 
     def constraint_processor(self, constraints: Any) -> OutlinesLogitsProcessor:
@@ -194,6 +192,12 @@ class LlamaCpp(Model):
         prompt = self.type_adapter.format_input(model_input)
         call = self.model if isinstance(prompt, str) else self.model.create_chat_completion
         return call(prompt, logits_processor=self.type_adapter.format_output_type(processor), **kwargs)
+
+
+def _token_bytes(llama_cpp: Any, vocab: Any) -> list[bytes | None]:
+    """Give what llama.cpp writes for each token; nothing for control and unknown tokens, which are special."""
+    tokens = range(llama_cpp.llama_vocab_n_tokens(vocab))
+    return [_piece(llama_cpp, vocab, token, special=False) or None for token in tokens]
 
 
 def _piece(llama_cpp: Any, vocab: Any, token: int, special: bool) -> bytes | None:
