@@ -112,7 +112,8 @@ class MistralRequests(Provider):
 
     @override
     def _piece(self, chunk: Any) -> str | None:
-        return chunk.data.choices[0].delta.content if chunk.data.choices else None
+        content = chunk.data.choices[0].delta.content if chunk.data.choices else None
+        return content if content or content == "" else None  # its library has a value of its own for what isn't sent
 
 
 class Mistral(MistralRequests, BlackBox):

@@ -125,7 +125,8 @@ def completion(*texts: str | None, refusal: str | None = None) -> Answer:
 def completion_chunks(*pieces: str | None) -> Answer:
     chunk = {"id": "1", "object": "chat.completion.chunk", "created": 1, "model": "m"}
     choices = [[{"index": 0, "delta": {"content": piece}, "finish_reason": None}] for piece in pieces]
-    return sse(*({**chunk, "choices": each} for each in [*choices, []]), "[DONE]")
+    last = [{"index": 0, "delta": {}, "finish_reason": "stop"}]
+    return sse(*({**chunk, "choices": each} for each in [*choices, last, []]), "[DONE]")
 
 
 def openai_client(url: str, timeout: float) -> Any:

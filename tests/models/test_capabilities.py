@@ -65,13 +65,17 @@ def test_kinds_of_output_types():
 
 def table_rows() -> dict[str, list[str]]:
     rows = re.findall(r"^\| \[?`(from_\w+)`\S* (?:\(\w+\) )?\|(.*)\|$", PAGE, re.M)
-    return {name + str(i): [cell.strip() for cell in cells.split("|")] for i, (name, cells) in enumerate(rows)}
+    return {
+        name + str(i): [cell.strip() for cell in cells.split("|")] for i, (name, cells) in enumerate(rows)
+    }
 
 
 def expected_row(row) -> list[str]:
     yes = {True: "yes", False: ""}
     prompts = ", ".join(name for name in PROMPTS if name in row.prompts)
-    outputs = "all" if row.outputs == set(OUTPUTS) else ", ".join(name for name in OUTPUTS if name in row.outputs)
+    outputs = (
+        "all" if row.outputs == set(OUTPUTS) else ", ".join(name for name in OUTPUTS if name in row.outputs)
+    )
     return [prompts, outputs or "none", yes[row.streams], yes[row.batches], yes[row.has_async]]
 
 
@@ -92,8 +96,21 @@ def run(code: str) -> str:
 
 
 def test_importing_outlines_imports_no_library_of_a_provider():
-    names = {*SDKS.values(), "anthropic", "google.genai", "mlx", "mlx_lm", "vllm", "torch", "transformers", "httpx"}
-    assert run(f"import sys, outlines, outlines.models; print([n for n in {sorted(names)} if n in sys.modules])") == "[]"
+    names = {
+        *SDKS.values(),
+        "anthropic",
+        "google.genai",
+        "mlx",
+        "mlx_lm",
+        "vllm",
+        "torch",
+        "transformers",
+        "httpx",
+    }
+    assert (
+        run(f"import sys, outlines, outlines.models; print([n for n in {sorted(names)} if n in sys.modules])")
+        == "[]"
+    )
 
 
 @pytest.mark.parametrize("loader", SDKS)
