@@ -53,8 +53,8 @@ def main(folder: str) -> None:
     results["ours"] = [out.outputs[0].text for out in llm.generate(["the quick"] * len(types), requests)]
     try:
         llm.generate(["x"], SamplingParams(extra_args=constraint_args(Regex("(a"))))
-    except ValueError as error:
-        results["refused"] = str(error)
+    except Exception as error:  # vLLM wraps our ValueError in a class of its own
+        results["refused"] = f"{type(error).__name__}: {error}"
     print(json.dumps(results))
 
 
