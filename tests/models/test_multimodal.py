@@ -25,8 +25,7 @@ TEMPLATE = (
 )
 
 
-@pytest.fixture(scope="module")
-def model() -> TransformersMultiModal:
+def make_model() -> TransformersMultiModal:
     tokenizer = tiny_models.tokenizer(chat_template=TEMPLATE)
     tokenizer.add_special_tokens({"additional_special_tokens": ["<image>"]})
     torch.manual_seed(0)
@@ -67,6 +66,11 @@ def model() -> TransformersMultiModal:
     )
     llava = transformers.LlavaForConditionalGeneration(config).eval()
     return outlines.from_transformers(llava, processor)
+
+
+@pytest.fixture(scope="module")
+def model() -> TransformersMultiModal:
+    return make_model()
 
 
 # Generation
