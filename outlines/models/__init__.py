@@ -1,7 +1,5 @@
 """One adapter for each provider of models, and what they share."""
 
-from typing import Union
-
 from outlines.models.anthropic import Anthropic, from_anthropic
 from outlines.models.base import Model, ModelTypeAdapter
 from outlines.models.batches import AsyncConcurrentModel, BatchError, ConcurrentModel, concurrent
@@ -79,12 +77,12 @@ __all__ = [
 ]
 
 # All three are unions, for `isinstance`.
-SteerableModel = Union[LlamaCpp, MLXLM, Transformers]  # noqa: UP007
-BlackBoxModel = Union[  # noqa: UP007
-    Anthropic, Dottxt, Gemini, LMStudio, Ollama, OpenAI, Mistral, SGLang, TGI, VLLM, VLLMOffline,
-    LlamaCppServer, CheckedModel, ConcurrentModel,
-]  # fmt: skip
-AsyncBlackBoxModel = Union[  # noqa: UP007
-    AsyncDottxt, AsyncLMStudio, AsyncMistral, AsyncOllama, AsyncOpenAI, AsyncTGI, AsyncSGLang, AsyncVLLM,
-    AsyncLlamaCppServer, AsyncCheckedModel, AsyncConcurrentModel,
-]  # fmt: skip
+SteerableModel = LlamaCpp | MLXLM | Transformers
+BlackBoxModel = (
+    Anthropic | Dottxt | Gemini | LMStudio | Ollama | OpenAI | Mistral | SGLang | TGI | VLLM | VLLMOffline
+    | LlamaCppServer | CheckedModel | ConcurrentModel
+)  # fmt: skip
+AsyncBlackBoxModel = (
+    AsyncDottxt | AsyncLMStudio | AsyncMistral | AsyncOllama | AsyncOpenAI | AsyncTGI | AsyncSGLang | AsyncVLLM
+    | AsyncLlamaCppServer | AsyncCheckedModel | AsyncConcurrentModel
+)  # fmt: skip

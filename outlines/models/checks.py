@@ -121,7 +121,7 @@ class _Checks:
             [*messages, {"role": "assistant", "content": answer}, {"role": "user", "content": complaint}]
         )
 
-    def _failed(self, answer: Any, problem: str, attempts: int) -> GenerationError:
+    def _failed(self, answer: Any, problem: str | None, attempts: int) -> GenerationError:
         return GenerationError(
             f"{self.capability.name} gave no text of the output type in {attempts} attempts; of the last one, "
             f"{shorten(answer)}: {problem}",

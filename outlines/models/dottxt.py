@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 from typing_extensions import override
@@ -64,10 +64,6 @@ class DottxtRequests(Provider):
     def _text(self, answer: Any) -> str:
         return json.dumps(answer)
 
-    @override
-    def _open_stream(self, arguments: dict[str, Any]) -> Any:
-        raise self.capability.stream_refusal()
-
 
 class Dottxt(DottxtRequests, BlackBox):
     """A model of dottxt, waited for."""
@@ -82,6 +78,14 @@ class Dottxt(DottxtRequests, BlackBox):
 
 class AsyncDottxt(DottxtRequests, AsyncBlackBox):
     """A model of dottxt, awaited."""
+
+    @override
+    async def generate_stream(
+        self, model_input: Any, output_type: Any | None = None, **kwargs: Any
+    ) -> AsyncIterator[str]:
+        """Raise NotImplementedError, at the first piece."""
+        raise self.capability.stream_refusal()
+        yield ""  # what makes it an async generator, as all streams are
 
 
 def from_dottxt(client: Any, model: str | None = None) -> Dottxt | AsyncDottxt:

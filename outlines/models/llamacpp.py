@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -49,10 +50,12 @@ class LlamaCppTokenizer(Tokenizer):
                 piece = _piece(llama_cpp, vocab, token, special=True)
                 if piece is not None:
                     self.vocabulary[piece.decode("utf-8", errors="replace")] = token
-        self.eos_token = {token: text for text, token in self.vocabulary.items()}.get(self.eos_token_id)
+        self.eos_token = {token: text for text, token in self.vocabulary.items()}.get(self.eos_token_id, "")
         self.vocabulary = dict(sorted(self.vocabulary.items(), key=lambda item: item[1]))
 
-    def encode(self, prompt: str, add_bos: bool = True, special: bool = True) -> tuple[list[int], list[int]]:
+    def encode(  # type: ignore[override]  # one prompt at a time
+        self, prompt: str, add_bos: bool = True, special: bool = True
+    ) -> tuple[list[int], list[int]]:
         """Give the token ids of a prompt, and a mask of ones."""
         if isinstance(prompt, list):
             raise NotImplementedError("llama-cpp-python encodes one prompt at a time, not a list")
@@ -171,10 +174,19 @@ class LlamaCpp(Model):
     def generate(
         self, model_input: str | Chat, output_type: OutlinesLogitsProcessor | None = None, **kwargs: Any
     ) -> str:
-        """Generate text for one prompt; keyword arguments are for llama-cpp-python."""
+        """Generate text for one prompt; keyword arguments are for llama-cpp-python.
+
+        Warns
+        -----
+        UserWarning
+            If the text ended for want of `max_tokens` before it was complete.
+        """
         choice = self._call(model_input, output_type, kwargs)["choices"][0]
         self.model.reset()
-        return choice["text"] if "text" in choice else choice["message"]["content"]
+        text = choice["text"] if "text" in choice else choice["message"]["content"]
+        if choice.get("finish_reason") == "length":
+            _warn_if_incomplete(text, output_type)
+        return text
 
     def generate_batch(self, model_input: list, output_type: Any = None, **kwargs: Any) -> list:
         """Raise NotImplementedError."""
@@ -192,6 +204,17 @@ class LlamaCpp(Model):
         prompt = self.type_adapter.format_input(model_input)
         call = self.model if isinstance(prompt, str) else self.model.create_chat_completion
         return call(prompt, logits_processor=self.type_adapter.format_output_type(processor), **kwargs)
+
+
+def _warn_if_incomplete(text: str, processor: Any) -> None:
+    """Say so if a text that was cut off isn't whole; other processors than ours can't tell."""
+    is_complete = getattr(processor, "is_complete", None)
+    if is_complete is not None and not is_complete(text):
+        warnings.warn(
+            "the text ended before the output type was complete: raise `max_tokens`",
+            UserWarning,
+            stacklevel=4,
+        )
 
 
 def _token_bytes(llama_cpp: Any, vocab: Any) -> list[bytes | None]:

@@ -90,7 +90,9 @@ class LMStudioRequests(Provider):
     def _text(self, answer: Any) -> str:
         return answer.content
 
-    _piece = _text
+    @override
+    def _piece(self, chunk: Any) -> str:
+        return self._text(chunk)
 
 
 class LMStudio(LMStudioRequests, BlackBox):

@@ -63,7 +63,9 @@ class OllamaRequests(Provider):
     def _text(self, answer: Any) -> str:
         return answer.message.content
 
-    _piece = _text
+    @override
+    def _piece(self, chunk: Any) -> str:
+        return self._text(chunk)
 
 
 class Ollama(OllamaRequests, BlackBox):

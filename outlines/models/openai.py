@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 from typing_extensions import override
 
@@ -61,7 +61,7 @@ class OpenAITypeAdapter(ChatTypeAdapter):
 class OpenAIRequests(Provider):
     """Requests to, and answers of, a server that speaks OpenAI's protocol."""
 
-    adapter = OpenAITypeAdapter
+    adapter: ClassVar[type[OpenAITypeAdapter]] = OpenAITypeAdapter
     provider = PROVIDER
 
     @override

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 from typing_extensions import override
 
@@ -43,7 +43,7 @@ class VLLMTypeAdapter(OpenAITypeAdapter):
 class VLLMRequests(OpenAIRequests):
     """OpenAI's requests, with output types in `extra_body`."""
 
-    adapter = VLLMTypeAdapter
+    adapter: ClassVar[type[OpenAITypeAdapter]] = VLLMTypeAdapter
     provider = PROVIDER
 
     @override

@@ -149,7 +149,7 @@ class ConstraintLogitsProcessor(LogitsProcessor):
         num_words = self._vocabulary.num_words
         rows: dict[tuple[int, int], int] = {}
         row = [UNCONSTRAINED] * len(logits)
-        words = []
+        words: list[Any] = []
         for index, request in self._requests.items():
             state = request.follow()
             key = id(request.constraint), state

@@ -129,7 +129,7 @@ def prepare(section: str, world: dict[str, Any], monkeypatch: pytest.MonkeyPatch
     "ignore::ResourceWarning"
 )  # an example leaves its client to the end of the process
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-@pytest.mark.filterwarnings("ignore:.*texts ended before the output type was complete")  # of random models
+@pytest.mark.filterwarnings("ignore:.*ended before the output type was complete")  # of random models
 @pytest.mark.parametrize(
     ("section", "code", "line"), BLOCKS, ids=[f"{name}-{line}" for name, _, line in BLOCKS]
 )

@@ -78,6 +78,12 @@ def test_streams_are_what_is_generated(model):
     assert len(pieces) > 2
 
 
+def test_a_text_that_is_cut_off_is_said_to_be(model):
+    with pytest.warns(UserWarning, match="ended before the output type was complete: raise `max_tokens`"):
+        assert model("A spider, as JSON.", Animal, max_tokens=3)
+    assert model("Say a.", Regex("a{1,9}"), max_tokens=1, temperature=0) == "a"  # cut off, and whole
+
+
 def test_text_mode(llama):
     model = outlines.from_llamacpp(llama, chat_mode=False)
     assert model.type_adapter.format_input("1 2 3") == "1 2 3"

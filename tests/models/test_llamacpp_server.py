@@ -83,7 +83,7 @@ def test_awaited(url):
     import openai
 
     async def run() -> list[str]:
-        async with openai.AsyncOpenAI(api_key="k", base_url=f"{url}/v1", max_retries=0) as client:
+        async with openai.AsyncOpenAI(api_key="k", base_url=f"{url}/v1") as client:
             model = outlines.from_llamacpp_server(client, "m")
             choice = Literal["yes", "no"]
             pieces = [piece async for piece in model.stream("Is water wet?", choice, max_tokens=5)]
