@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from abc import abstractmethod
 from collections.abc import Iterable
 from typing import Any, ClassVar
@@ -10,21 +9,30 @@ from typing import Any, ClassVar
 from outlines.inputs import Chat, Image
 from outlines.models.base import ModelTypeAdapter
 from outlines.models.capabilities import CAPABILITIES, Capability
+from outlines.models.dialects import schema_of, warn_of_schema
+from outlines.models.utils import set_additional_properties_false_json_schema
 from outlines.types.dsl import JsonSchema
 
-__all__ = ["ChatTypeAdapter", "ProviderTypeAdapter", "data_url", "message_parts", "schema_of", "schema_text"]
-
-_HANDLERS = (
-    (str, "text", "format_str_model_input"),
-    (list, "list", "format_list_model_input"),
-    (Chat, "chat", "format_chat_model_input"),
-)
+__all__ = [
+    "ChatTypeAdapter",
+    "ProviderTypeAdapter",
+    "TextTypeAdapter",
+    "data_url",
+    "message_parts",
+    "text_messages",
+]
 
 
 class ProviderTypeAdapter(ModelTypeAdapter):
     """An adapter that takes the prompts which the table of capabilities lists."""
 
     capability: ClassVar[Capability]
+    #: The method for each type of prompt; what the table doesn't list isn't called.
+    handlers: ClassVar[dict[type, tuple[str, str]]] = {
+        str: ("text", "format_str_model_input"),
+        list: ("list", "format_list_model_input"),
+        Chat: ("chat", "format_chat_model_input"),
+    }
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -42,10 +50,20 @@ class ProviderTypeAdapter(ModelTypeAdapter):
         ValueError
             If a message can't be read.
         """
-        for kind, name, method in _HANDLERS:
+        for kind, (name, method) in self.handlers.items():
             if isinstance(model_input, kind) and name in self.capability.prompts:
                 return getattr(self, method)(model_input)
         raise self.capability.prompt_refusal(model_input)
+
+    def _schema(self, output_type: Any, close: bool = False) -> dict[str, Any]:
+        """Give the schema of a JSON-like type, closed if asked; all other types are refused, what it loses is named."""
+        if not JsonSchema.is_json_schema(output_type):
+            raise self.capability.output_refusal(output_type)
+        schema = schema_of(output_type)
+        if close:
+            set_additional_properties_false_json_schema(schema)
+        warn_of_schema(schema, self.capability.name)
+        return schema
 
 
 class ChatTypeAdapter(ProviderTypeAdapter):
@@ -71,6 +89,34 @@ class ChatTypeAdapter(ProviderTypeAdapter):
         """Give one message; `images` is None where the content is a string."""
 
 
+class TextTypeAdapter(ProviderTypeAdapter):
+    """An adapter of a model in this process, which takes text, and messages of text.
+
+    Parameters
+    ----------
+    has_chat_template
+        Whether a plain string is sent as the message of a user.
+    """
+
+    handlers: ClassVar[dict[type, tuple[str, str]]] = {
+        str: ("text", "format_str_input"),
+        Chat: ("chat", "format_chat_input"),
+    }
+
+    def __init__(self, has_chat_template: bool = False):
+        self.has_chat_template = has_chat_template
+
+    def _as_user(self, text: str) -> str | list:
+        return [{"role": "user", "content": text}] if self.has_chat_template else text
+
+
+def text_messages(chat: Chat, problem: str) -> list[dict[str, Any]]:
+    """Give a conversation, message by message; ValueError if a content isn't text."""
+    if not all(isinstance(message["content"], str) for message in chat.messages):
+        raise ValueError(f"{problem} The content must be a str.")
+    return [{"role": message["role"], "content": message["content"]} for message in chat.messages]
+
+
 def message_parts(content: Any) -> tuple[Any, list[Image] | None]:
     """Give the text of a message's content, and its images if it is a list."""
     if isinstance(content, str):
@@ -92,13 +138,3 @@ def message_parts(content: Any) -> tuple[Any, list[Image] | None]:
 def data_url(image: Image) -> str:
     """Give an image as a URL that holds it."""
     return f"data:{image.image_format};base64,{image.image_str}"
-
-
-def schema_text(output_type: Any) -> str:
-    """Give the text of the JSON Schema that a JSON-like type stands for."""
-    return (output_type if isinstance(output_type, JsonSchema) else JsonSchema(output_type)).schema
-
-
-def schema_of(output_type: Any) -> dict[str, Any]:
-    """Give the JSON Schema that a JSON-like type stands for, a new one each time."""
-    return json.loads(schema_text(output_type))

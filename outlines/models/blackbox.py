@@ -18,7 +18,7 @@ from outlines.exceptions import normalize_provider_errors
 from outlines.models.base import AsyncModel, Model, ModelTypeAdapter
 from outlines.models.capabilities import CAPABILITIES, Capability
 
-__all__ = ["AsyncBlackBox", "BlackBox", "Provider"]
+__all__ = ["AsyncBlackBox", "BlackBox", "Provider", "one_or_all"]
 
 
 class Provider:
@@ -153,6 +153,11 @@ class AsyncBlackBox(Provider, AsyncModel):
                 closing = _close(stream)
                 if inspect.isawaitable(closing):
                     await closing
+
+
+def one_or_all(texts: list) -> Any:
+    """Give the text where one was asked for, else the list of them."""
+    return texts[0] if len(texts) == 1 else texts
 
 
 def _close(stream: Any) -> Any:

@@ -5,15 +5,23 @@ The table is what their documentation says, and no more; a provider that isn't i
 
 from __future__ import annotations
 
+import json
 import warnings
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from outlines.models.adapters import schema_of
 from outlines.types.dsl import JsonSchema
 from outlines.types.utils import is_genson_schema_builder
 
-__all__ = ["DIALECTS", "Dialect", "schema_problems", "warn_of_schema", "warn_of_type"]
+__all__ = [
+    "DIALECTS",
+    "Dialect",
+    "schema_of",
+    "schema_problems",
+    "schema_text",
+    "warn_of_schema",
+    "warn_of_type",
+]
 
 
 def _words(text: str) -> frozenset[str]:
@@ -77,6 +85,16 @@ _SINGLE = _words(
     "items additionalProperties additionalItems not if then else contains propertyNames unevaluatedProperties "
     "unevaluatedItems"
 )
+
+
+def schema_text(output_type: Any) -> str:
+    """Give the text of the JSON Schema that a JSON-like type stands for."""
+    return (output_type if isinstance(output_type, JsonSchema) else JsonSchema(output_type)).schema
+
+
+def schema_of(output_type: Any) -> dict[str, Any]:
+    """Give the JSON Schema that a JSON-like type stands for, a new one each time."""
+    return json.loads(schema_text(output_type))
 
 
 def schema_problems(schema: Any, provider: str) -> list[str]:
@@ -144,7 +162,9 @@ def _subschemas(schema: Any) -> Iterator[tuple[str, dict[str, Any]]]:
         for word, value in part.items():
             if word in _MAPS and isinstance(value, dict):
                 named = value.items()
-            elif (word in _LISTS and isinstance(value, list)) or (word == "items" and isinstance(value, list)):
+            elif (word in _LISTS and isinstance(value, list)) or (
+                word == "items" and isinstance(value, list)
+            ):
                 named = enumerate(value)  # type: ignore[assignment]
             elif word in _SINGLE:
                 parts.append((f"{pointer}/{word}", value))

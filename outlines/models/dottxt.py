@@ -8,8 +8,9 @@ from typing import Any
 
 from typing_extensions import override
 
-from outlines.models.adapters import ProviderTypeAdapter, schema_text
+from outlines.models.adapters import ProviderTypeAdapter
 from outlines.models.blackbox import AsyncBlackBox, BlackBox, Provider
+from outlines.models.dialects import schema_text
 from outlines.models.sdk import choose_class, import_sdk
 from outlines.types.dsl import JsonSchema
 

@@ -8,7 +8,8 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from outlines.inputs import Chat
-from outlines.models.base import Model, ModelTypeAdapter
+from outlines.models.adapters import TextTypeAdapter, text_messages
+from outlines.models.base import Model
 from outlines.models.capabilities import CAPABILITIES
 from outlines.models.sdk import import_sdk
 from outlines.models.tokenizer import Tokenizer
@@ -94,35 +95,16 @@ class LlamaCppTokenizer(Tokenizer):
         raise NotImplementedError("a LlamaCppTokenizer can't be unpickled: it belongs to its model")
 
 
-class LlamaCppTypeAdapter(ModelTypeAdapter):
-    """Prompts as messages or text, processors as the list that llama-cpp-python takes.
-
-    Parameters
-    ----------
-    has_chat_template
-        Whether a plain string is sent as the message of a user.
-    """
-
-    def __init__(self, has_chat_template: bool = False):
-        self.has_chat_template = has_chat_template
-
-    def format_input(self, model_input: Any) -> str | list:
-        """Give text, or messages for a chat; other prompts raise NotImplementedError."""
-        if isinstance(model_input, str):
-            return self.format_str_input(model_input)
-        if isinstance(model_input, Chat):
-            return self.format_chat_input(model_input)
-        raise CAPABILITIES["LlamaCpp"].prompt_refusal(model_input)
+class LlamaCppTypeAdapter(TextTypeAdapter):
+    """Prompts as messages or text, processors as the list that llama-cpp-python takes."""
 
     def format_str_input(self, model_input: str) -> str | list:
         """Wrap a string as a user's message, in chat mode."""
-        return [{"role": "user", "content": model_input}] if self.has_chat_template else model_input
+        return self._as_user(model_input)
 
     def format_chat_input(self, model_input: Chat) -> list:
         """Give a conversation, message by message; their content must be text."""
-        if not all(isinstance(message["content"], str) for message in model_input.messages):
-            raise ValueError("LlamaCpp does not support multi-modal messages. The content must be a str")
-        return [{"role": message["role"], "content": message["content"]} for message in model_input.messages]
+        return text_messages(model_input, "LlamaCpp does not support multi-modal messages.")
 
     def format_output_type(self, output_type: OutlinesLogitsProcessor | None = None) -> Any | None:
         """Put a logits processor into the list that llama-cpp-python takes; None stays None."""

@@ -6,11 +6,10 @@ from typing import Any
 
 from typing_extensions import override
 
-from outlines.models.adapters import schema_of
 from outlines.models.blackbox import AsyncBlackBox, BlackBox
+from outlines.models.dialects import schema_of
 from outlines.models.gbnf import in_gbnf
-from outlines.models.openai import OpenAITypeAdapter
-from outlines.models.sdk import choose_class, import_sdk
+from outlines.models.openai import OpenAITypeAdapter, load_with_openai
 from outlines.models.vllm import VLLMRequests
 from outlines.types.dsl import JsonSchema, python_types_to_terms
 
@@ -49,13 +48,5 @@ class AsyncLlamaCppServer(LlamaCppServerRequests, AsyncBlackBox):
 
 
 def from_llamacpp_server(client: Any, model_name: str | None = None) -> LlamaCppServer | AsyncLlamaCppServer:
-    """Make a model of a client of OpenAI whose server is llama.cpp's.
-
-    Raises
-    ------
-    ValueError
-        If the client is neither `openai.OpenAI` nor `openai.AsyncOpenAI`.
-    """
-    openai = import_sdk("openai", "openai")
-    classes: dict[type, type] = {openai.OpenAI: LlamaCppServer, openai.AsyncOpenAI: AsyncLlamaCppServer}
-    return choose_class(client, classes, "Unsupported client type")(client, model_name)
+    """Make a model of a client of OpenAI whose server is llama.cpp's."""
+    return load_with_openai(client, model_name, (LlamaCppServer, AsyncLlamaCppServer), "openai")

@@ -8,11 +8,9 @@ from typing import Any
 from typing_extensions import override
 
 from outlines.inputs import Chat, Image
-from outlines.models.adapters import ProviderTypeAdapter, message_parts, schema_of
+from outlines.models.adapters import ProviderTypeAdapter, message_parts
 from outlines.models.blackbox import AsyncBlackBox, BlackBox, Provider
-from outlines.models.dialects import warn_of_schema
 from outlines.models.sdk import choose_class, import_sdk
-from outlines.types.dsl import JsonSchema
 
 __all__ = ["AsyncLMStudio", "LMStudio", "from_lmstudio"]
 
@@ -63,13 +61,7 @@ class LMStudioTypeAdapter(ProviderTypeAdapter):
     @override
     def format_output_type(self, output_type: Any | None = None) -> dict[str, Any] | None:
         """Give the value of `response_format`."""
-        if output_type is None:
-            return None
-        if not JsonSchema.is_json_schema(output_type):
-            raise self.capability.output_refusal(output_type)
-        schema = schema_of(output_type)
-        warn_of_schema(schema, self.capability.name)
-        return schema
+        return None if output_type is None else self._schema(output_type)
 
 
 class LMStudioRequests(Provider):

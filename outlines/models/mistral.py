@@ -8,11 +8,9 @@ from typing import Any
 from typing_extensions import override
 
 from outlines.inputs import Chat, Image
-from outlines.models.adapters import ProviderTypeAdapter, data_url, schema_of
-from outlines.models.blackbox import AsyncBlackBox, BlackBox, Provider
-from outlines.models.dialects import warn_of_schema
+from outlines.models.adapters import ProviderTypeAdapter, data_url
+from outlines.models.blackbox import AsyncBlackBox, BlackBox, Provider, one_or_all
 from outlines.models.sdk import choose_class, import_sdk
-from outlines.models.utils import set_additional_properties_false_json_schema
 from outlines.types.dsl import JsonSchema
 from outlines.types.utils import is_genson_schema_builder, is_native_dict
 
@@ -81,10 +79,7 @@ class MistralTypeAdapter(ProviderTypeAdapter):
             return {}
         if is_native_dict(output_type):
             return {"type": "json_object"}
-        if not JsonSchema.is_json_schema(output_type):
-            raise self.capability.output_refusal(output_type)
-        schema = set_additional_properties_false_json_schema(schema_of(output_type))
-        warn_of_schema(schema, self.capability.name)
+        schema = self._schema(output_type, close=True)
         is_nameless = isinstance(output_type, JsonSchema) or is_genson_schema_builder(output_type)
         name = "default" if is_nameless else output_type.__name__.lower()
         return {"type": "json_schema", "json_schema": {"schema": schema, "name": name, "strict": True}}
@@ -107,13 +102,14 @@ class MistralRequests(Provider):
 
     @override
     def _text(self, answer: Any) -> Any:
-        texts = [choice.message.content for choice in answer.choices]
-        return texts[0] if len(texts) == 1 else texts
+        return one_or_all([choice.message.content for choice in answer.choices])
 
     @override
     def _piece(self, chunk: Any) -> str | None:
         content = chunk.data.choices[0].delta.content if chunk.data.choices else None
-        return content if content or content == "" else None  # its library has a value of its own for what isn't sent
+        return (
+            content if content or content == "" else None
+        )  # its library has a value of its own for what isn't sent
 
 
 class Mistral(MistralRequests, BlackBox):

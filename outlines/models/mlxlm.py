@@ -7,8 +7,8 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from outlines.inputs import Chat
-from outlines.models.base import Model, ModelTypeAdapter
-from outlines.models.capabilities import CAPABILITIES
+from outlines.models.adapters import TextTypeAdapter, text_messages
+from outlines.models.base import Model
 from outlines.models.sdk import import_sdk
 from outlines.models.tokenizer import _check_hf_chat_template
 from outlines.models.transformers import TransformerTokenizer
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["MLXLM", "from_mlxlm"]
 
 
-class MLXLMTypeAdapter(ModelTypeAdapter):
+class MLXLMTypeAdapter(TextTypeAdapter):
     """Prompts as text, processors as a list.
 
     Parameters
@@ -32,27 +32,17 @@ class MLXLMTypeAdapter(ModelTypeAdapter):
     """
 
     def __init__(self, tokenizer: Any, has_chat_template: bool = False):
+        super().__init__(has_chat_template)
         self.tokenizer = tokenizer
-        self.has_chat_template = has_chat_template
-
-    def format_input(self, model_input: Any) -> str:
-        """Give the text of a string or a `Chat`; other prompts raise NotImplementedError."""
-        if isinstance(model_input, str):
-            return self.format_str_input(model_input)
-        if isinstance(model_input, Chat):
-            return self.format_chat_input(model_input)
-        raise CAPABILITIES["MLXLM"].prompt_refusal(model_input)
 
     def format_str_input(self, model_input: str) -> str:
         """Wrap a string as a user's message where there is a chat template, else leave it as it is."""
-        if not self.has_chat_template:
-            return model_input
-        return self.format_chat_input(Chat([{"role": "user", "content": model_input}]))
+        messages = self._as_user(model_input)
+        return messages if isinstance(messages, str) else self.format_chat_input(Chat(messages))
 
     def format_chat_input(self, model_input: Chat) -> str:
         """Render a conversation, ready for the assistant's turn; its content must be text."""
-        if not all(isinstance(message["content"], str) for message in model_input.messages):
-            raise ValueError("mlx-lm does not support multi-modal messages. The content must be a str")
+        text_messages(model_input, "mlx-lm does not support multi-modal messages.")
         return self.tokenizer.apply_chat_template(
             model_input.messages, tokenize=False, add_generation_prompt=True
         )

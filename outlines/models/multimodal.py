@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 from typing_extensions import override
 
 from outlines.inputs import Audio, Chat, Image, Video
-from outlines.models.base import ModelTypeAdapter
-from outlines.models.capabilities import CAPABILITIES
+from outlines.models.adapters import ProviderTypeAdapter
 from outlines.models.transformers import Transformers, TransformersTypeAdapter
 
 __all__ = ["TransformersMultiModal", "TransformersMultiModalTypeAdapter"]
@@ -21,8 +20,8 @@ _ASSETS: tuple[tuple[type, str, str], ...] = (
 )
 
 
-class TransformersMultiModalTypeAdapter(ModelTypeAdapter):
-    """Prompts as the arguments of a processor.
+class TransformersMultiModalTypeAdapter(ProviderTypeAdapter):
+    """Prompts as the arguments of a processor; a plain string isn't taken.
 
     Parameters
     ----------
@@ -30,24 +29,13 @@ class TransformersMultiModalTypeAdapter(ModelTypeAdapter):
         Only `tokenizer` is read, whose chat template is used.
     """
 
+    handlers: ClassVar[dict[type, tuple[str, str]]] = {
+        list: ("list", "format_list_input"),
+        Chat: ("chat", "format_chat_input"),
+    }
+
     def __init__(self, **kwargs: Any):
         self.tokenizer = kwargs.get("tokenizer")
-
-    def format_input(self, model_input: Any) -> dict[str, Any]:
-        """Give the processor's arguments for a list of a text and its assets, or a `Chat`.
-
-        Raises
-        ------
-        TypeError
-            If the prompt is of another type; a plain string too.
-        ValueError
-            If an asset isn't one, assets are of several kinds, or a part of a message is wrong.
-        """
-        if isinstance(model_input, Chat):
-            return self.format_chat_input(model_input)
-        if isinstance(model_input, list):
-            return self.format_list_input(model_input)
-        raise CAPABILITIES["TransformersMultiModal"].prompt_refusal(model_input)
 
     def format_list_input(self, model_input: list) -> dict[str, Any]:
         """Give the arguments for a text, which has the placeholders of its assets, and these."""

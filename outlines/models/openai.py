@@ -8,9 +8,9 @@ from typing_extensions import override
 
 from outlines.exceptions import GenerationError
 from outlines.inputs import Image
-from outlines.models.adapters import ChatTypeAdapter, data_url, schema_of
-from outlines.models.blackbox import AsyncBlackBox, BlackBox, Provider
-from outlines.models.dialects import warn_of_schema
+from outlines.models.adapters import ChatTypeAdapter, data_url
+from outlines.models.blackbox import AsyncBlackBox, BlackBox, Provider, one_or_all
+from outlines.models.dialects import schema_of, warn_of_schema
 from outlines.models.sdk import choose_class, import_sdk
 from outlines.models.utils import set_additional_properties_false_json_schema
 from outlines.types.dsl import JsonSchema
@@ -90,8 +90,7 @@ class OpenAIRequests(Provider):
                     f"{self.capability.name} refused to answer the request: {choice.message.refusal}",
                     provider=self.provider,
                 )
-        texts = [choice.message.content for choice in answer.choices]
-        return texts[0] if len(texts) == 1 else texts
+        return one_or_all([choice.message.content for choice in answer.choices])
 
     @override
     def _piece(self, chunk: Any) -> str | None:
@@ -104,6 +103,25 @@ class OpenAI(OpenAIRequests, BlackBox):
 
 class AsyncOpenAI(OpenAIRequests, AsyncBlackBox):
     """A model of OpenAI, awaited."""
+
+
+def load_with_openai(
+    client: Any,
+    model_name: str | None,
+    kinds: tuple[type, type],
+    extra: str,
+    problem: str = "Unsupported client type",
+) -> Any:
+    """Make a model, of the first kind or of the awaited second, of a client of OpenAI.
+
+    Raises
+    ------
+    ValueError
+        If the client is neither `openai.OpenAI` nor `openai.AsyncOpenAI`; Azure's clients are such.
+    """
+    openai = import_sdk("openai", extra)
+    classes: dict[type, type] = dict(zip((openai.OpenAI, openai.AsyncOpenAI), kinds, strict=True))
+    return choose_class(client, classes, problem)(client, model_name)
 
 
 def from_openai(client: Any, model_name: str | None = None) -> OpenAI | AsyncOpenAI:
@@ -121,6 +139,4 @@ def from_openai(client: Any, model_name: str | None = None) -> OpenAI | AsyncOpe
     ValueError
         If the client is another.
     """
-    openai = import_sdk("openai", "openai")
-    classes: dict[type, type] = {openai.OpenAI: OpenAI, openai.AsyncOpenAI: AsyncOpenAI}
-    return choose_class(client, classes, "Invalid client type")(client, model_name)
+    return load_with_openai(client, model_name, (OpenAI, AsyncOpenAI), "openai", "Invalid client type")

@@ -7,11 +7,10 @@ from typing import Any
 
 from typing_extensions import override
 
-from outlines.models.adapters import schema_of
 from outlines.models.blackbox import AsyncBlackBox, BlackBox
+from outlines.models.dialects import schema_of
 from outlines.models.gbnf import Ebnf, in_ebnf
-from outlines.models.openai import OpenAIRequests, OpenAITypeAdapter
-from outlines.models.sdk import choose_class, import_sdk
+from outlines.models.openai import OpenAIRequests, OpenAITypeAdapter, load_with_openai
 from outlines.types.dsl import CFG, JsonSchema, python_types_to_terms, to_regex
 
 __all__ = ["AsyncSGLang", "SGLang", "from_sglang"]
@@ -66,13 +65,5 @@ class AsyncSGLang(SGLangRequests, AsyncBlackBox):
 
 
 def from_sglang(client: Any, model_name: str | None = None) -> SGLang | AsyncSGLang:
-    """Make a model of a client of OpenAI whose server is SGLang's.
-
-    Raises
-    ------
-    ValueError
-        If the client is neither `openai.OpenAI` nor `openai.AsyncOpenAI`.
-    """
-    openai = import_sdk("openai", "sglang")
-    classes: dict[type, type] = {openai.OpenAI: SGLang, openai.AsyncOpenAI: AsyncSGLang}
-    return choose_class(client, classes, "Unsupported client type")(client, model_name)
+    """Make a model of a client of OpenAI whose server is SGLang's."""
+    return load_with_openai(client, model_name, (SGLang, AsyncSGLang), "sglang")

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 from typing_extensions import override
 
-from outlines.models.adapters import ProviderTypeAdapter, schema_of
+from outlines.models.adapters import ProviderTypeAdapter
 from outlines.models.blackbox import AsyncBlackBox, BlackBox, Provider
-from outlines.models.dialects import warn_of_schema
 from outlines.models.sdk import choose_class, import_sdk
 from outlines.types.dsl import CFG, JsonSchema, python_types_to_terms, to_regex
 
@@ -20,11 +19,11 @@ PROVIDER = "tgi"
 class TGITypeAdapter(ProviderTypeAdapter):
     """Strings as they are, output types as TGI's `grammar`."""
 
+    handlers: ClassVar[dict[type, tuple[str, str]]] = {str: ("text", "format_str_input")}
+
     def format_str_input(self, model_input: str) -> str:
         """Give a string as it is."""
         return model_input
-
-    format_str_model_input = format_str_input
 
     @override
     def format_output_type(self, output_type: Any | None = None) -> dict[str, Any]:
@@ -35,9 +34,7 @@ class TGITypeAdapter(ProviderTypeAdapter):
         if isinstance(term, CFG):
             raise self.capability.output_refusal(term)
         if isinstance(term, JsonSchema):
-            schema = schema_of(term)
-            warn_of_schema(schema, self.capability.name)
-            return {"grammar": {"type": "json", "value": schema}}
+            return {"grammar": {"type": "json", "value": self._schema(term)}}
         return {"grammar": {"type": "regex", "value": to_regex(term)}}
 
 

@@ -6,10 +6,9 @@ from typing import Any, ClassVar
 
 from typing_extensions import override
 
-from outlines.models.adapters import schema_of
 from outlines.models.blackbox import AsyncBlackBox, BlackBox
-from outlines.models.openai import OpenAIRequests, OpenAITypeAdapter
-from outlines.models.sdk import choose_class, import_sdk
+from outlines.models.dialects import schema_of
+from outlines.models.openai import OpenAIRequests, OpenAITypeAdapter, load_with_openai
 from outlines.types.dsl import CFG, JsonSchema, python_types_to_terms, to_regex
 
 __all__ = ["VLLM", "AsyncVLLM", "from_vllm"]
@@ -65,13 +64,5 @@ class AsyncVLLM(VLLMRequests, AsyncBlackBox):
 
 
 def from_vllm(client: Any, model_name: str | None = None) -> VLLM | AsyncVLLM:
-    """Make a model of a client of OpenAI whose server is vLLM's, of version 0.12 or later.
-
-    Raises
-    ------
-    ValueError
-        If the client is neither `openai.OpenAI` nor `openai.AsyncOpenAI`.
-    """
-    openai = import_sdk("openai", "vllm")
-    classes: dict[type, type] = {openai.OpenAI: VLLM, openai.AsyncOpenAI: AsyncVLLM}
-    return choose_class(client, classes, "Unsupported client type")(client, model_name)
+    """Make a model of a client of OpenAI whose server is vLLM's, of version 0.12 or later."""
+    return load_with_openai(client, model_name, (VLLM, AsyncVLLM), "vllm")

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import fields, is_dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from outlines.inputs import Chat
 from outlines.models import tokenizer as tokenizers
-from outlines.models.base import Model, ModelTypeAdapter
+from outlines.models.adapters import TextTypeAdapter, text_messages
+from outlines.models.base import Model
+from outlines.models.blackbox import one_or_all
 from outlines.models.capabilities import CAPABILITIES
 from outlines.models.sdk import import_sdk
 from outlines.models.vllm import structured_outputs
@@ -15,35 +17,21 @@ from outlines.models.vllm import structured_outputs
 __all__ = ["VLLMOffline", "from_vllm_offline"]
 
 
-class VLLMOfflineTypeAdapter(ModelTypeAdapter):
-    """Prompts as text or messages, output types as vLLM's parameters.
+class VLLMOfflineTypeAdapter(TextTypeAdapter):
+    """Prompts as text or messages, output types as vLLM's parameters."""
 
-    Parameters
-    ----------
-    has_chat_template
-        Whether a plain string is sent as the message of a user.
-    """
-
-    def __init__(self, has_chat_template: bool = False):
-        self.has_chat_template = has_chat_template
-
-    def format_input(self, model_input: Any) -> str | list:
-        """Give text, or messages for a chat; other prompts raise TypeError."""
-        if isinstance(model_input, str):
-            return self.format_input_str(model_input)
-        if isinstance(model_input, Chat):
-            return self.format_input_chat(model_input)
-        raise CAPABILITIES["VLLMOffline"].prompt_refusal(model_input)
+    handlers: ClassVar[dict[type, tuple[str, str]]] = {
+        str: ("text", "format_input_str"),
+        Chat: ("chat", "format_input_chat"),
+    }
 
     def format_input_str(self, model_input: str) -> str | list:
         """Wrap a string as a user's message where there is a chat template."""
-        return [{"role": "user", "content": model_input}] if self.has_chat_template else model_input
+        return self._as_user(model_input)
 
     def format_input_chat(self, model_input: Chat) -> list:
         """Give a conversation, message by message; their content must be text."""
-        if any(isinstance(message["content"], list) for message in model_input.messages):
-            raise ValueError("Assets are not supported by VLLMOffline. The content must be a str")
-        return [{"role": message["role"], "content": message["content"]} for message in model_input.messages]
+        return text_messages(model_input, "Assets are not supported by VLLMOffline.")
 
     def format_output_type(self, output_type: Any | None = None) -> dict[str, Any]:
         """Give the parameters of vLLM's structured outputs."""
@@ -91,8 +79,7 @@ class VLLMOffline(Model):
         **kwargs
             For `LLM.chat` or `LLM.generate`; `sampling_params` is copied, never changed.
         """
-        texts = self._run(self.type_adapter.format_input(model_input), output_type, kwargs)[0]
-        return texts[0] if len(texts) == 1 else texts
+        return one_or_all(self._run(self.type_adapter.format_input(model_input), output_type, kwargs)[0])
 
     def generate_batch(
         self, model_input: list, output_type: Any | None = None, **kwargs: Any
