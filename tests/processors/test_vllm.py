@@ -60,8 +60,8 @@ def folder(tmp_path_factory) -> str:
     return str(folder)
 
 
-@pytest.fixture
-def processor(vllm_processor, folder):
+@pytest.fixture(params=["cpu", pytest.param("cuda", marks=pytest.mark.gpu)])
+def processor(request, vllm_processor, folder):
     config = SimpleNamespace(
         tokenizer=folder,
         tokenizer_revision=None,
@@ -69,7 +69,9 @@ def processor(vllm_processor, folder):
         try_get_generation_config=lambda: {"eos_token_id": [1, 2]},
     )
     return vllm_processor.ConstraintLogitsProcessor(
-        SimpleNamespace(model_config=config), torch.device("cpu"), is_pin_memory=False
+        SimpleNamespace(model_config=config),
+        torch.device(request.param),
+        is_pin_memory=request.param == "cuda",
     )
 
 
@@ -98,8 +100,8 @@ class Scheduler:
     It keeps an own account of each request's state, which is what the processor's masks are compared with.
     """
 
-    def __init__(self, vllm_processor: Any, processor: Any, rng: random.Random):
-        self.module, self.processor, self.rng = vllm_processor, processor, rng
+    def __init__(self, vllm_processor: Any, processor: Any, rng: random.Random, device: str):
+        self.module, self.processor, self.rng, self.device = vllm_processor, processor, rng, device
         self.vocabulary = Vocabulary.from_tokenizer(tiny_models.tokenizer(), eos_token_ids=[1, 2])
         self.constraints = [None if t is None else Constraint(t, self.vocabulary) for t in TYPES]
         self.rows: list[
@@ -153,7 +155,7 @@ class Scheduler:
 
     def step(self) -> None:
         self.processor.update_state(self.change())
-        logits = torch.randn(len(self.rows), V)
+        logits = torch.randn(len(self.rows), V, device=self.device)
         before = logits.clone()
         result = self.processor.apply(logits)
         assert result is logits
@@ -166,8 +168,8 @@ class Scheduler:
 
 
 @pytest.mark.parametrize("round", range(8))
-def test_masks_follow_the_batch(vllm_processor, processor, rng, round):
-    scheduler = Scheduler(vllm_processor, processor, rng)
+def test_masks_follow_the_batch(request, vllm_processor, processor, rng, round):
+    scheduler = Scheduler(vllm_processor, processor, rng, request.node.callspec.params["processor"])
     for _ in range(40):
         scheduler.step()
 
