@@ -212,6 +212,12 @@ class Trie:
             above = above[~flags[above]]
         return flags.tobytes()
 
+    def single_bytes(self) -> set[int]:
+        """Give the bytes that are tokens by themselves."""
+        first, end = self.levels[1] if len(self.levels) > 1 else (1, 1)
+        is_token = np.diff(self.token_start[first : end + 1]) > 0
+        return set(self.byte[first:end][is_token].tolist())
+
     def token_flags(self, nodes: NDArray) -> NDArray:
         """Give a flag for each token: whether it ends at one of the plain nodes, the root excepted."""
         flags = np.zeros(self.num_nodes, bool)

@@ -30,6 +30,7 @@ rows
 spread
 reach
 automaton
+spelling
 tables
 engine
 processors
@@ -190,7 +191,7 @@ def test_what_is_imported_is_declared(metadata):
     imported = {
         name.split(".")[0] for module, path in MODULES.items() for _, name in imported_names(module, path)
     }
-    other_names = {"PIL": "pillow", "pydantic_core": "pydantic"}
+    other_names = {"PIL": "pillow", "pydantic_core": "pydantic", "llama_cpp": "llama_cpp_python"}
     needed = {other_names.get(name, name) for name in imported - sys.stdlib_module_names - {"outlines"}}
     assert needed <= declared
 
