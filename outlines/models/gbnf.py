@@ -40,9 +40,12 @@ class Ebnf(CFG):
 def in_ebnf(output_type: Any) -> Any:
     """Give a grammar in the servers' syntax; any other output type, and a grammar that is in it, as it is."""
     term = python_types_to_terms(output_type)
-    if not isinstance(term, CFG) or _RULE_OF_EBNF.search(term.definition):
+    if not isinstance(term, CFG):
         return output_type
-    return Ebnf(_Writer().grammar(term.definition))
+    syntax = getattr(term, "syntax", None)
+    if syntax == "gbnf" or (syntax is None and _RULE_OF_EBNF.search(term.definition)):
+        return output_type
+    return Ebnf(_Writer().grammar(term.definition, getattr(term, "start", None) or "start"))
 
 
 def in_gbnf(term: Term) -> CFG:
@@ -66,12 +69,12 @@ class _Writer:
     def __init__(self) -> None:
         self.rules: dict[str, list[_Sequence]] = {}
 
-    def grammar(self, definition: str) -> str:
-        """Translate a grammar of Lark."""
+    def grammar(self, definition: str, start: str) -> str:
+        """Translate a grammar of Lark, from its rule `start`."""
         import lark
 
         try:
-            loaded = lark.Lark(definition, parser="earley", lexer="dynamic", start="start")
+            loaded = lark.Lark(definition, parser="earley", lexer="dynamic", start=start)
         except lark.exceptions.LarkError as error:
             raise ConstraintError(f"the grammar can't be read: {error}") from error
         patterns = {terminal.name: terminal.pattern for terminal in loaded.terminals}
@@ -92,7 +95,7 @@ class _Writer:
             for symbol in rule.expansion:
                 right += (name_of(symbol), *skip) if symbol.is_term else (name_of(symbol),)
             self.rules.setdefault(name_of(rule.origin), []).append(tuple(right))
-        start = name_of(lark.grammar.NonTerminal("start"))
+        first = name_of(lark.grammar.NonTerminal(start))
         _without_left_recursion(self.rules)
         if ignored:
             self.rules["ignored"] = [(name_of(terminal), "ignored") for terminal in ignored] + [()]
@@ -103,7 +106,7 @@ class _Writer:
                         f"terminal {symbol.name} is declared without a pattern, so nothing matches it"
                     )
                 self.terminal(name, _expression(patterns[symbol.name]))
-        return self.text(*skip, start)
+        return self.text(*skip, first)
 
     def terminal(self, name: str, expression: Expression) -> str:
         """Write an expression as rules, one a state of its automaton over characters; give the first one's name."""
