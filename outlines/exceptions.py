@@ -302,6 +302,8 @@ _ANTHROPIC: _Table = (
 _HTTPX: _Table = (
     ("httpx.TimeoutException", APITimeoutError),
     ("httpx.ConnectError", APIConnectionError),
+    ("httpx2.TimeoutException", APITimeoutError),
+    ("httpx2.ConnectError", APIConnectionError),
 )
 _SDK_TABLES: dict[str, _Table] = {
     "openai": _OPENAI,
@@ -326,27 +328,34 @@ _SDK_TABLES: dict[str, _Table] = {
         ("ollama.RequestError", APIConnectionError),
         ("httpx.TimeoutException", APITimeoutError),
     ),
-    "tgi": _under(
-        "huggingface_hub.errors",
-        (
-            ("InferenceTimeoutError", APITimeoutError),
-            ("OverloadedError", ServerError),
-            ("ValidationError", BadRequestError),
-            ("BadRequestError", BadRequestError),
-            ("GenerationError", GenerationError),
-            ("IncompleteGenerationError", GenerationError),
-            ("GatedRepoError", PermissionDeniedError),
-            ("RepositoryNotFoundError", NotFoundError),
+    "tgi": (
+        *_under(
+            "huggingface_hub.errors",
+            (
+                ("InferenceTimeoutError", APITimeoutError),
+                ("OverloadedError", ServerError),
+                ("ValidationError", BadRequestError),
+                ("BadRequestError", BadRequestError),
+                ("GenerationError", GenerationError),
+                ("IncompleteGenerationError", GenerationError),
+                ("GatedRepoError", PermissionDeniedError),
+                ("RepositoryNotFoundError", NotFoundError),
+            ),
         ),
+        *_HTTPX,
     ),
-    "dottxt": _under(
-        "urllib3.exceptions",
-        (
-            ("NewConnectionError", APIConnectionError),  # a ConnectTimeoutError in some versions
-            ("ConnectTimeoutError", APITimeoutError),
-            ("ReadTimeoutError", APITimeoutError),
-            ("MaxRetryError", APIConnectionError),
+    "dottxt": (
+        *_under(
+            "urllib3.exceptions",
+            (
+                ("NewConnectionError", APIConnectionError),  # a ConnectTimeoutError in some versions
+                ("ConnectTimeoutError", APITimeoutError),
+                ("ReadTimeoutError", APITimeoutError),
+                ("MaxRetryError", APIConnectionError),
+            ),
         ),
+        ("dottxt.InvalidOutputError", ProviderResponseError),
+        *_OPENAI,  # its newer versions are built on it
     ),
 }
 
