@@ -22,7 +22,7 @@ from outlines.constraints.expression import (
     union,
 )
 
-__all__ = ["ANY_TEXT", "CHARACTER", "QUOTE", "STRING_REST", "dump", "encode", "is_text", "name_text", "unescape"]
+__all__ = ["ANY_TEXT", "CHARACTER", "QUOTE", "STRING_REST", "canonical", "dump", "encode", "is_text", "name_text", "unescape"]
 
 QUOTE = literal(b'"')
 
@@ -132,6 +132,11 @@ def is_text(value: str) -> bool:
 def name_text(name: str) -> bytes:
     """Give a declared name as it's written, without the opening quote and with the closing one."""
     return dump(name)[1:]
+
+
+def canonical(name: bytes) -> bytes:
+    """Give a name as `name_text` would write it, from any way to write it."""
+    return name if b"\\" not in name else name_text(json.loads(b'"' + name))
 
 
 def unescape(escape: bytes) -> bytes:

@@ -13,9 +13,11 @@ from functools import lru_cache
 from typing import Any
 
 from outlines.constraints.expression import EPSILON, Expression, concat, counts, spine
-from outlines.constraints.items import Alternatives, Item, Literal, Symbol, Symbols, Union, words
+from outlines.constraints.items import Alternatives, Item, Literal, Symbol, Symbols, words
+from outlines.constraints.json_schema.array_writer import ArrayWriter, StatefulArrayWriter
+from outlines.constraints.json_schema.object_writer import ObjectWriter, StatefulObjectWriter
 from outlines.constraints.json_schema.reader import Document
-from outlines.constraints.json_schema.text import QUOTE, STRING_REST, dump, name_text, unescape
+from outlines.constraints.json_schema.text import QUOTE, dump
 from outlines.constraints.json_schema.value_sets import (
     ArrayCase,
     Case,
@@ -29,10 +31,9 @@ from outlines.constraints.json_schema.value_sets import (
     string_case,
     text_state,
 )
-from outlines.constraints.names import Keys, NameTable
 from outlines.constraints.regex import read
 from outlines.constraints.strings import text
-from outlines.exceptions import EmptyLanguageError
+from outlines.exceptions import ConstraintError, EmptyLanguageError, shorten
 
 __all__ = ["schema_symbols"]
 
@@ -50,7 +51,14 @@ _OPEN_ARRAY = Literal(b"[")
 _CLOSE_ARRAY = Literal(b"]")
 
 
-def schema_symbols(schema: Any, whitespace_pattern: str | None = None, is_closed: bool = False) -> Symbols:
+def schema_symbols(
+    schema: Any,
+    whitespace_pattern: str | None = None,
+    is_closed: bool = False,
+    *,
+    property_order: str = "declared",
+    registry: Any = None,
+) -> Symbols:
     """Give the symbols whose text is a JSON value that a schema allows.
 
     Parameters
@@ -61,6 +69,10 @@ def schema_symbols(schema: Any, whitespace_pattern: str | None = None, is_closed
         Python pattern of the white space between the parts of the text; None is at most one space.
     is_closed
         Whether objects have only the members that `properties` declares, where the schema says nothing of others.
+    property_order
+        "declared": members come in the order of `properties`, others after them. "any": in any order.
+    registry
+        A `referencing.Registry` of the documents that references may lead to; nothing is fetched.
 
     Raises
     ------
@@ -71,11 +83,13 @@ def schema_symbols(schema: Any, whitespace_pattern: str | None = None, is_closed
     PatternError
         If the white space can't be read.
     """
-    document = Document(schema, is_closed)
+    if property_order not in ("declared", "any"):
+        raise ConstraintError(f'property_order: expected "declared" or "any", got {shorten(property_order)}')
+    document = Document(schema, is_closed, registry)
     if not document.is_inhabited(document.start):
         raise EmptyLanguageError("the schema: no value satisfies it; look for bounds or types that exclude each other")
     space = _whitespace(DEFAULT_WHITESPACE if whitespace_pattern is None else whitespace_pattern)
-    return (Writer(document, space).value(document.start),)
+    return (Writer(document, space, property_order == "any").value(document.start),)
 
 
 @lru_cache(maxsize=64)
@@ -86,8 +100,9 @@ def _whitespace(pattern: str) -> Expression:
 class Writer:
     """Makes the items of a document's formulas; the same formula is the same item."""
 
-    def __init__(self, document: Document, space: Expression):
+    def __init__(self, document: Document, space: Expression, is_any_order: bool = False):
         self.document = document
+        self.is_any_order = is_any_order
         self.space = space
         self._values: dict[Formula, Value] = {}
 
@@ -109,9 +124,13 @@ class Writer:
         if isinstance(case, StringCase):
             return self.string_symbols(case)
         if isinstance(case, ArrayCase):
-            return ArrayWriter(self, case).symbols()
+            if case.is_plain:
+                return ArrayWriter(self, case).symbols()
+            return StatefulArrayWriter(self, self.document.array_states(case)).symbols()
         if isinstance(case, ObjectCase):
-            return ObjectWriter(self, case).symbols()
+            if case.is_plain and not self.is_any_order:
+                return ObjectWriter(self, case).symbols()
+            return StatefulObjectWriter(self, self.document.object_states(case), self.is_any_order).symbols()
         return self.named(case.value)
 
     def string_symbols(self, case: StringCase) -> Symbols:
@@ -178,177 +197,4 @@ class Value(Item):
                 alternatives.append(writer.case_symbols(case))
         if scalars:
             alternatives.append((words(list(scalars)),) if len(scalars) > 1 else (Literal(next(iter(scalars))),))
-        return alternatives
-
-
-class ArrayWriter:
-    """Writes the arrays of a case. What follows element i depends on i alone, with the bounds on how many."""
-
-    def __init__(self, writer: Writer, case: ArrayCase):
-        self.writer = writer
-        self.case = case
-        self.low = case.low
-        self.high = case.high
-        # The first element that has no value is where every array must have ended.
-        for i in range(len(case.prefix) + 1):
-            if (self.high is None or i < self.high) and not writer.document.is_inhabited(case.element(i)):
-                self.high = i
-        self._rests: dict[tuple[int, int, int | None], Elements] = {}
-
-    def release(self) -> None:
-        """Forget the items, as `Item.release`."""
-        self._rests.clear()
-
-    def symbols(self) -> Symbols:
-        """Give an array of the case."""
-        start = self.rest(0, self.low, self.high)
-        return _OPEN_ARRAY, self.writer.space, start
-
-    def rest(self, index: int, low: int, high: int | None) -> Elements:
-        """Give what follows `index` elements with `low` to `high` still to come."""
-        if index > len(self.case.prefix) + 1:
-            index = len(self.case.prefix) + 1  # beyond the prefix all places are alike
-        key = (index, low, high)
-        found = self._rests.get(key)
-        if found is None:
-            found = self._rests[key] = Elements(self, *key)
-        return found
-
-
-class Elements(Item):
-    """The rest of an array after some elements, with its closing bracket."""
-
-    __slots__ = ("array", "index", "low", "high")
-
-    def __init__(self, array: ArrayWriter, index: int, low: int, high: int | None):
-        self.array = array
-        self.index = index
-        self.low = low
-        self.high = high
-
-    def release(self) -> None:
-        """Let the array's writer forget this."""
-        self.array.release()
-
-    def expand(self) -> Alternatives:
-        """Give the end, where enough are there, and one more element, where there's room."""
-        array, index = self.array, self.index
-        space = array.writer.space
-        alternatives: list[Symbols] = []
-        if self.low == 0:
-            alternatives.append((space, _CLOSE_ARRAY) if index else (_CLOSE_ARRAY,))
-        if self.high is None or self.high > 0:
-            value = array.writer.value(array.case.element(index))
-            rest = array.rest(index + 1, max(self.low - 1, 0), None if self.high is None else self.high - 1)
-            alternatives.append((_COMMA, space, value, rest) if index else (value, rest))
-        return alternatives
-
-
-class ObjectWriter:
-    """Writes the objects of a case. What follows a member depends on how far the declared names have come."""
-
-    def __init__(self, writer: Writer, case: ObjectCase):
-        self.writer = writer
-        self.required = case.required
-        document = writer.document
-        all_names = case.all_names()
-        self.names = [(name, formula) for name, formula in all_names if document.is_inhabited(formula)]
-        self.last = len(self.names)  # the place of members that aren't declared
-        self.next_required = [self.last] * (self.last + 1)
-        for i in range(self.last - 1, -1, -1):
-            self.next_required[i] = i if self.names[i][0] in case.required else self.next_required[i + 1]
-        space = writer.space
-        self._afters: dict[int, AfterMember] = {}
-        self.free: Symbols | None = None
-        if document.is_inhabited(case.rest):
-            self.free = (space, _COLON, space, writer.value(case.rest), space, self.after(self.last))
-        self._keys: dict[int, Symbols | None] = {}
-        # Names that have no value stay in the tree of names, so that no free name means one of them.
-        self._valueless = [name for name, formula in all_names if not document.is_inhabited(formula)]
-        self._table: NameTable | None = None
-
-    @property
-    def table(self) -> NameTable:
-        """The tree of names, made when there's a choice."""
-        if self._table is None:
-            declared = [*[name for name, _ in self.names], *self._valueless]
-            self._table = NameTable([name_text(name) for name in declared], self.member, STRING_REST, unescape)
-        return self._table
-
-    def after(self, place: int) -> AfterMember:
-        """Give what follows the member before a place."""
-        found = self._afters.get(place)
-        if found is None:
-            found = self._afters[place] = AfterMember(self, place)
-        return found
-
-    def member(self, place: int) -> Symbols:
-        """Give what follows the name of a declared member."""
-        space = self.writer.space
-        return space, _COLON, space, self.writer.value(self.names[place][1]), space, self.after(place + 1)
-
-    def release(self) -> None:
-        """Forget the items, as `Item.release`."""
-        self._afters.clear()
-        self._keys.clear()
-        self.free = None
-        if self._table is not None:
-            self._table.release()
-
-    def symbols(self) -> Symbols:
-        """Give an object of the case."""
-        keys, may_end = self.keys(0), self.may_end(0)
-        alternatives: list[Symbols] = []
-        if keys is not None:
-            alternatives.append(keys)
-        if may_end:
-            alternatives.append((_CLOSE_OBJECT,))
-        return _OPEN_OBJECT, self.writer.space, Union(*alternatives)
-
-    def may_end(self, place: int) -> bool:
-        """Tell whether no declared name from a place on is required."""
-        return self.next_required[place] == self.last
-
-    def keys(self, place: int) -> Symbols | None:
-        """Give the next member, from its name on; None if no member can follow."""
-        if place not in self._keys:
-            self._keys[place] = self._find_keys(place)
-        return self._keys[place]
-
-    def _find_keys(self, place: int) -> Symbols | None:
-        free = self.free if self.may_end(place) else None
-        last = min(self.next_required[place], self.last - 1)
-        if free is None:
-            if place > last:
-                return None
-            if place == last:  # no choice
-                return Literal(dump(self.names[place][0])), *self.member(place)
-        elif self.table.root is None:
-            return _QUOTE, STRING_REST, *free
-        assert self.table.root is not None
-        return _QUOTE, Keys(self.table.root, place, last, free)
-
-
-class AfterMember(Item):
-    """What follows a member's value and white space: another member, or the closing brace."""
-
-    __slots__ = ("object", "place")
-
-    def __init__(self, owner: ObjectWriter, place: int):
-        self.object = owner
-        self.place = place
-
-    def release(self) -> None:
-        """Let the object's writer forget this."""
-        self.object.release()
-
-    def expand(self) -> Alternatives:
-        """Give another member, where one may follow, and the end, where none has to."""
-        owner = self.object
-        keys = owner.keys(self.place)
-        alternatives: list[Symbols] = []
-        if keys is not None:
-            alternatives.append((_COMMA, owner.writer.space, *keys))
-        if owner.may_end(self.place):
-            alternatives.append((_CLOSE_OBJECT,))
         return alternatives
