@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from fractions import Fraction
 from functools import lru_cache
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from outlines.constraints.expression import (
     EMPTY,
@@ -25,6 +25,7 @@ from outlines.constraints.expression import (
     union,
 )
 from outlines.exceptions import LimitError
+from outlines.types.json_options import JsonOptions
 
 __all__ = ["INTEGER", "NUMBER", "number_texts"]
 
@@ -99,6 +100,23 @@ def _decimal(value: Fraction) -> tuple[str, str]:
 
 #: Digits of a bound; a double has at most 309 before its point.
 MAX_DIGITS = 400
+
+
+class NumberForms(NamedTuple):
+    """Which texts of a number are written: the options of `JsonOptions`."""
+
+    all_forms: bool = False
+    max_digits: int | None = None
+    max_exponent: int | None = None
+
+    @classmethod
+    def of(cls, options: JsonOptions) -> NumberForms:
+        """Give what the options say."""
+        return cls(options.number_forms == "all", options.max_digits, options.max_exponent)
+
+
+def number_symbol(case, forms):
+    return case.expression()
 
 
 def _digits(low: int, high: int) -> Expression:
