@@ -461,12 +461,7 @@ class Document:
         if isinstance(case, NumberCase):
             if kind not in ("integer", "number"):
                 return False
-            number = exact(value)
-            return (
-                (not case.is_integer or number.denominator == 1)
-                and (case.low is None or number > case.low or (number == case.low and not case.low_open))
-                and (case.high is None or number < case.high or (number == case.high and not case.high_open))
-            )
+            return case.contains(exact(value))
         if isinstance(case, StringCase):
             return kind == "string" and self._contains_string(case, value)
         if isinstance(case, ArrayCase):
@@ -535,7 +530,9 @@ def _identity(value: Any) -> Any:
 def _number_case(schema: dict[str, Any], is_integer: bool) -> NumberCase:
     low, low_open = _bound(schema.get("minimum"), schema.get("exclusiveMinimum"), max)
     high, high_open = _bound(schema.get("maximum"), schema.get("exclusiveMaximum"), min)
-    return NumberCase(is_integer, low, low_open, high, high_open)
+    multiple = schema.get("multipleOf")
+    case = NumberCase(is_integer, low, low_open, high, high_open)
+    return case if multiple is None else case.meet(NumberCase(multiple=exact(multiple)))
 
 
 def _bound(inclusive: Any, exclusive: Any, choose: Callable[..., Fraction]) -> tuple[Fraction | None, bool]:

@@ -7,10 +7,11 @@ cases, computed here; what needs a complement (not, oneOf with overlapping branc
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import math
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
-from functools import lru_cache
+from functools import lru_cache, reduce
 from typing import Any, TypeAlias
 
 from outlines.constraints.expression import (
@@ -60,17 +61,95 @@ class WordCase:
 
 @dataclass(frozen=True, slots=True)
 class NumberCase:
-    """The numbers within bounds; None is no bound."""
+    """The numbers within bounds (None is no bound) that are multiples of one number, and not of others.
+
+    `is_integer` says that they are integers, and that the schema calls them so, which decides how they're written.
+    `excluded` are single numbers that aren't in the case.
+    """
 
     is_integer: bool = False
     low: Fraction | None = None
     low_open: bool = False
     high: Fraction | None = None
     high_open: bool = False
+    multiple: Fraction | None = None
+    not_multiples: frozenset[Fraction] = frozenset()
+    excluded: frozenset[Fraction] = frozenset()
+
+    @property
+    def step(self) -> Fraction | None:
+        """The number that all in the case are multiples of; None if there's no such number."""
+        return self.multiple if self.multiple is not None else Fraction(1) if self.is_integer else None
+
+    def contains(self, number: Fraction) -> bool:
+        """Tell whether a number is in the case."""
+        step = self.step
+        return (
+            (self.low is None or number > self.low or (number == self.low and not self.low_open))
+            and (self.high is None or number < self.high or (number == self.high and not self.high_open))
+            and (step is None or number % step == 0)
+            and not any(number % other == 0 for other in self.not_multiples)
+            and number not in self.excluded
+        )
+
+    def meet(self, other: NumberCase) -> NumberCase:
+        """Give the numbers in both; the bounds may exclude each other."""
+        low, low_open = _tighter([(self.low, self.low_open), (other.low, other.low_open)], max)
+        high, high_open = _tighter([(self.high, self.high_open), (other.high, other.high_open)], min)
+        is_integer = self.is_integer or other.is_integer
+        steps = [case.step for case in (self, other) if case.step is not None]
+        multiple = reduce(common_multiple, steps) if steps else None
+        return NumberCase(
+            is_integer, low, low_open, high, high_open, None if is_integer and multiple == 1 else multiple,
+            self.not_multiples | other.not_multiples, self.excluded | other.excluded,
+        )  # fmt: skip
+
+    def complement(self) -> list[NumberCase]:
+        """Give the numbers that aren't in the case, as a union."""
+        cases = []
+        if self.low is not None:
+            cases.append(NumberCase(high=self.low, high_open=not self.low_open))
+        if self.high is not None:
+            cases.append(NumberCase(low=self.high, low_open=not self.high_open))
+        if self.step is not None:
+            cases.append(NumberCase(not_multiples=frozenset((self.step,))))
+        cases += [NumberCase(multiple=other) for other in sorted(self.not_multiples)]
+        cases += [NumberCase(low=number, high=number) for number in sorted(self.excluded)]
+        return cases
+
+    def members(self) -> Iterator[Fraction] | None:
+        """Give the numbers of the case, ascending; None if they are too many to go through in order."""
+        step = self.step
+        if self.low is not None and self.low == self.high:
+            return iter((self.low,) if self.contains(self.low) else ())
+        if self.low is None or self.high is None or step is None:
+            return None
+        first, last = -(-self.low // step), self.high // step
+        return (step * n for n in range(first, last + 1) if self.contains(step * n))
+
+    def is_empty(self) -> bool:
+        """Tell whether no number is in the case."""
+        step = self.step
+        if any(step is not None and step % other == 0 for other in self.not_multiples):
+            return True
+        if self.low is None or self.high is None:
+            return False  # multiples that aren't one of others go on for ever
+        if self.low > self.high or (self.low == self.high and (self.low_open or self.high_open)):
+            return True
+        members = self.members()
+        return members is not None and next(members, None) is None
 
     def expression(self) -> Expression:
         """Give their texts."""
         return number_texts(self.is_integer, self.low, self.low_open, self.high, self.high_open)
+
+
+def common_multiple(left: Fraction, right: Fraction) -> Fraction:
+    """Give the least number that is a multiple of both."""
+    return Fraction(
+        math.lcm(left.numerator * right.denominator, right.numerator * left.denominator),
+        left.denominator * right.denominator,
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +168,17 @@ class StringCase:
             _least(self.high, other.high),
             intersection(*patterns) if patterns else STRING_REST,
         )
+
+    def complement(self) -> list[StringCase]:
+        """Give the strings that aren't in the case, as a union."""
+        cases = []
+        if self.low:
+            cases.append(StringCase(high=self.low - 1))
+        if self.high is not None:
+            cases.append(StringCase(low=self.high + 1))
+        if self.pattern is not STRING_REST:
+            cases.append(StringCase(pattern=intersection(STRING_REST, complement(self.pattern))))
+        return cases
 
     def bounds(self) -> TextBounds:
         """Give what lengths may follow where; what was found is kept for the same strings in other schemas."""
@@ -188,7 +278,7 @@ def meet(left: Case, right: Case) -> Case | None:
         return left if left == right else None
     if isinstance(left, NumberCase):
         assert isinstance(right, NumberCase)
-        return _meet_numbers(left, right)
+        return left.meet(right)
     if isinstance(left, StringCase):
         assert isinstance(right, StringCase)
         return left.meet(right)
@@ -203,12 +293,6 @@ def meet(left: Case, right: Case) -> Case | None:
     names = {name: formula | theirs.get(name, right.rest) for name, formula in ours.items()}
     names.update({name: formula | left.rest for name, formula in theirs.items() if name not in ours})
     return ObjectCase(tuple(names.items()), left.required | right.required, left.rest | right.rest)
-
-
-def _meet_numbers(left: NumberCase, right: NumberCase) -> NumberCase | None:
-    low, low_open = _tighter([(left.low, left.low_open), (right.low, right.low_open)], max)
-    high, high_open = _tighter([(left.high, left.high_open), (right.high, right.high_open)], min)
-    return NumberCase(left.is_integer or right.is_integer, low, low_open, high, high_open)
 
 
 def _tighter(bounds: Iterable[tuple[Fraction | None, bool]], choose: Any) -> tuple[Fraction | None, bool]:
@@ -227,7 +311,7 @@ def _least(left: int | None, right: int | None) -> int | None:
 def is_empty_scalar(case: NumberCase | StringCase) -> bool:
     """Tell whether no number is within the bounds, or no string fits patterns and lengths."""
     if isinstance(case, NumberCase):
-        return is_empty(case.expression())
+        return case.is_empty()
     if case.high is not None and case.low > case.high:
         return True
     if case.pattern is STRING_REST:
