@@ -12,6 +12,7 @@ __all__ = ["DEFAULTS", "JsonOptions"]
 _CHOICES = {
     "property_order": ("declared", "any"),
     "number_forms": ("plain", "all"),
+    "formats": ("assert", "annotate"),
     "unknown_formats": ("warn", "error"),
 }
 
@@ -43,6 +44,9 @@ class JsonOptions:
         How many digits a number may have, its exponent's apart; None is no limit.
     max_exponent
         How far from 0 an exponent may be; None is no limit.
+    formats
+        "assert": a string that isn't of its `format` is never written; "annotate": `format` is ignored, as a
+        validator does that isn't told otherwise.
     unknown_formats
         What a `format` that isn't known gives: "warn" is a UserWarning, "error" a SchemaError.
     registry
@@ -62,6 +66,7 @@ class JsonOptions:
     max_depth: int | None = None
     max_digits: int | None = None
     max_exponent: int | None = None
+    formats: str = "assert"
     unknown_formats: str = "warn"
     registry: Any = None
 

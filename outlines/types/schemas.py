@@ -38,7 +38,8 @@ class JsonSchema(_TextTerm):
     ensure_ascii
         Write the characters of the schema that aren't ASCII as `\uXXXX`. A schema given as text is never
         rewritten.
-    indent, property_order, number_forms, ascii_only, max_depth, max_digits, max_exponent, unknown_formats, registry
+    indent, property_order, number_forms, ascii_only, max_depth, max_digits, max_exponent, formats,
+    unknown_formats, registry
         How the JSON text is written and what is taken of the schema: see `JsonOptions`. As the white space, they take
         no part in equality.
 
@@ -82,13 +83,14 @@ class JsonSchema(_TextTerm):
         max_depth: int | None = None,
         max_digits: int | None = None,
         max_exponent: int | None = None,
+        formats: str = "assert",
         unknown_formats: str = "warn",
         registry: Any = None,
     ):
         self.schema = _schema_text(schema, ensure_ascii)
         self.options = JsonOptions(
             whitespace_pattern, indent, property_order, number_forms, ascii_only, max_depth, max_digits,
-            max_exponent, unknown_formats, registry,
+            max_exponent, formats, unknown_formats, registry,
         )  # fmt: skip
         self.is_closed = _is_schema_class(schema)
         _check_schema_text(self.schema)

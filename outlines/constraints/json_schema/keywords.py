@@ -14,6 +14,7 @@ from outlines.constraints.json_schema.text import QUOTE, encode
 from outlines.constraints.json_schema.value_sets import StringCase, string_case
 from outlines.constraints.regex import search
 from outlines.exceptions import LimitError, PatternError, SchemaError, UnsupportedKeywordError, shorten
+from outlines.types.json_options import DEFAULTS, JsonOptions
 
 __all__ = ["NOT_YET", "TYPES", "Place", "check_keywords", "escape_pointer", "read_pattern"]
 
@@ -52,7 +53,7 @@ NOT_YET: dict[str, tuple[Any, ...]] = {
 _ONLY_BESIDE = {"then": "if", "else": "if", "minContains": "contains", "maxContains": "contains"}
 
 
-def check_keywords(schema: dict[str, Any], pointer: str) -> list[Place]:
+def check_keywords(schema: dict[str, Any], pointer: str, options: JsonOptions = DEFAULTS) -> list[Place]:
     """Check the keywords of one schema, and give the schemas that stand within them.
 
     Raises
@@ -71,6 +72,8 @@ def check_keywords(schema: dict[str, Any], pointer: str) -> list[Place]:
         check = _VALUES.get(keyword)
         if check is not None:
             check(value, pointer, keyword)
+        elif keyword == "format":
+            _check_format(value, pointer, options)
         elif keyword in NOT_YET:
             _refuse(schema, keyword, pointer)
     return within
@@ -143,10 +146,11 @@ def _check_pattern(value: Any, pointer: str, keyword: str) -> None:
     read_pattern(value, f"{pointer}/{keyword}")
 
 
-def _check_format(value: Any, pointer: str, keyword: str) -> None:
+def _check_format(value: Any, pointer: str, options: JsonOptions) -> None:
     if not isinstance(value, str):
-        raise _expected(f"{pointer}/{keyword}", "the name of a format", value)
-    check_format(value, f"{pointer}/{keyword}")
+        raise _expected(f"{pointer}/format", "the name of a format", value)
+    if options.formats == "assert":
+        check_format(value, f"{pointer}/format", options.unknown_formats == "error")
 
 
 def _check_enum(value: Any, pointer: str, keyword: str) -> None:
@@ -204,7 +208,6 @@ _VALUES: dict[str, Callable[[Any, str, str], None]] = {
     "minLength": _check_count,
     "maxLength": _check_count,
     "pattern": _check_pattern,
-    "format": _check_format,
     "minimum": _check_number,
     "maximum": _check_number,
     "exclusiveMinimum": _check_exclusive,

@@ -33,6 +33,7 @@ from outlines.constraints.json_schema.value_sets import (
     meet,
 )
 from outlines.exceptions import LimitError, SchemaError, UnsupportedKeywordError, shorten
+from outlines.types.json_options import DEFAULTS, JsonOptions
 
 __all__ = ["Document"]
 
@@ -75,6 +76,8 @@ class Document:
         The parsed schema; read, never changed, and kept.
     is_closed
         Whether objects have the members that `properties` declares and no others, where nothing is said of others.
+    options
+        What is taken of the schema: whether formats are asserted, and which documents it may refer to.
 
     Raises
     ------
@@ -84,8 +87,9 @@ class Document:
         If a place that can be reached has a keyword that isn't enforced yet.
     """
 
-    def __init__(self, schema: Any, is_closed: bool = False):
+    def __init__(self, schema: Any, is_closed: bool = False, options: JsonOptions = DEFAULTS):
         self.root = schema
+        self.options = options
         self._is_closed = is_closed
         dialect = schema.get("$schema") if isinstance(schema, dict) else None
         self._reference_alone = isinstance(dialect, str) and bool(_REFERENCE_ALONE.search(dialect))
@@ -142,7 +146,7 @@ class Document:
             if self._reference_alone and "$ref" in schema:
                 schema = {"$ref": schema["$ref"]}
                 self._schemas[number] = schema
-            waiting.extend(check_keywords(schema, pointer))
+            waiting.extend(check_keywords(schema, pointer, self.options))
             if len(pointer) > MAX_POINTER_LENGTH:
                 raise LimitError(
                     "MAX_POINTER_LENGTH",
@@ -302,7 +306,7 @@ class Document:
 
     def _are_told_apart(self, branches: list[tuple[Case, ...]]) -> bool:
         """Tell at a glance that branches are of objects which one required member tells apart by its named values."""
-        if not all(branch and isinstance(case, ObjectCase) for branch in branches for case in branch):
+        if not all(branches) or not all(isinstance(case, ObjectCase) for branch in branches for case in branch):
             return False
         objects = [[case for case in branch if isinstance(case, ObjectCase)] for branch in branches]
         common = frozenset.intersection(*[case.required for branch in objects for case in branch])
@@ -352,7 +356,7 @@ class Document:
                 if not is_empty_scalar(number):
                     cases.append(number)
             elif name == "string":
-                string = _string_case(schema, pointer)
+                string = _string_case(schema, pointer, self.options)
                 if not is_empty_scalar(string):
                     cases.append(string)
             elif name == "array":
@@ -547,10 +551,12 @@ def _bound(inclusive: Any, exclusive: Any, choose: Callable[..., Fraction]) -> t
     return (opened, True) if choose(closed, opened) == opened else (closed, False)
 
 
-def _string_case(schema: dict[str, Any], pointer: str) -> StringCase:
+def _string_case(schema: dict[str, Any], pointer: str, options: JsonOptions) -> StringCase:
     low = int(schema.get("minLength", 0))
     high = None if schema.get("maxLength") is None else int(schema["maxLength"])
     case = StringCase(low, high)
     if "pattern" in schema:
         case = case.meet(read_pattern(schema["pattern"], f"{pointer}/pattern"))
-    return case.meet(format_case(schema["format"])) if "format" in schema else case
+    if "format" in schema and options.formats == "assert":
+        case = case.meet(format_case(schema["format"]))
+    return case

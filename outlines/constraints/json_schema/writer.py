@@ -71,7 +71,7 @@ def schema_symbols(schema: Any, options: JsonOptions = DEFAULTS, is_closed: bool
     PatternError
         If the white space can't be read.
     """
-    document = Document(schema, is_closed)
+    document = Document(schema, is_closed, options)
     if not document.is_inhabited(document.start):
         raise EmptyLanguageError("the schema: no value satisfies it; look for bounds or types that exclude each other")
     layout = Layout(options)
