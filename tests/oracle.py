@@ -332,7 +332,7 @@ class Elements(SchemaRule):
         items, least, most, i = self.values
         space = self.machine.space
         if i >= least:
-            yield (space, b"]") if i else (b"]",)
+            yield (space, b"]") if i or most != 0 else (b"]",)
         if most is None or i < most:
             # Places that differ in nothing are one place, so that there are finitely many
             after = i + 1 if most is not None else min(i + 1, max(least, len(items) - 1, 1))

@@ -50,7 +50,7 @@ def term_symbols(term: Term) -> Symbols:
             return ()
         return (expression,)
     if isinstance(term, JsonSchema):
-        return schema_symbols(json.loads(term.schema), term.whitespace_pattern, term.is_closed)
+        return schema_symbols(json.loads(term.schema), term.options, term.is_closed)
     if isinstance(term, Sequence):
         return tuple(symbol for part in term.terms for symbol in term_symbols(_as_term(part)))
     if isinstance(term, Alternatives):

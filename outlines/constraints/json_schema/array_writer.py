@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from outlines.constraints.items import Alternatives, Item, Literal, Symbols
 from outlines.constraints.json_schema.array_states import ArrayStates, Counts, finite_values
 from outlines.constraints.json_schema.arrays import ArrayCase
+from outlines.constraints.json_schema.layout import Depth
 from outlines.constraints.json_schema.membership import identity
 from outlines.constraints.json_schema.objects import Formula
 from outlines.constraints.recorded import Recorded, Sink
@@ -26,8 +27,10 @@ _CLOSE_ARRAY = Literal(b"]")
 class ArrayWriter:
     """Writes a case where what follows element i depends on i alone, with the bounds on how many."""
 
-    def __init__(self, writer: Writer, case: ArrayCase):
+    def __init__(self, writer: Writer, case: ArrayCase, depth: Depth):
         self.writer = writer
+        self.depth = depth
+        self.below = writer.layout.below(depth)
         self.case = case
         self.low = case.low
         self.high = case.high
@@ -44,7 +47,7 @@ class ArrayWriter:
     def symbols(self) -> Symbols:
         """Give an array of the case."""
         start = self.rest(0, self.low, self.high)
-        return _OPEN_ARRAY, self.writer.space, start
+        return _OPEN_ARRAY, *self.writer.layout.opened(), start
 
     def rest(self, index: int, low: int, high: int | None) -> Elements:
         """Give what follows `index` elements with `low` to `high` still to come."""
@@ -75,22 +78,26 @@ class Elements(Item):
     def expand(self) -> Alternatives:
         """Give the end, where enough are there, and one more element, where there's room."""
         array, index = self.array, self.index
-        space = array.writer.space
+        layout, depth = array.writer.layout, array.depth
         alternatives: list[Symbols] = []
         if self.low == 0:
-            alternatives.append((space, _CLOSE_ARRAY) if index else (_CLOSE_ARRAY,))
+            end = layout.closing_array(depth) if index else layout.empty_array(array.case.high != 0)
+            alternatives.append((*end, _CLOSE_ARRAY))
         if self.high is None or self.high > 0:
-            value = array.writer.value(array.case.element(index))
+            value = array.writer.value(array.case.element(index), array.below)
             rest = array.rest(index + 1, max(self.low - 1, 0), None if self.high is None else self.high - 1)
-            alternatives.append((_COMMA, space, value, rest) if index else (value, rest))
+            begin = (*layout.array_comma, _COMMA, *layout.next(depth)) if index else layout.first(depth)
+            alternatives.append((*begin, value, rest))
         return alternatives
 
 
 class StatefulArrayWriter:
     """Writes a case where what may follow depends on the elements: their kinds are counted, or all must differ."""
 
-    def __init__(self, writer: Writer, states: ArrayStates):
+    def __init__(self, writer: Writer, states: ArrayStates, depth: Depth):
         self.writer = writer
+        self.depth = depth
+        self.below = writer.layout.below(depth)
         self.states = states
         self.case = states.case
         self._rests: dict[tuple, MoreElements] = {}
@@ -103,7 +110,7 @@ class StatefulArrayWriter:
         """Give an array of the case."""
         case = self.case
         start = self.rest(0, case.low, case.high, self.states.start, (), case.is_unique is False)
-        return _OPEN_ARRAY, self.writer.space, start
+        return _OPEN_ARRAY, *self.writer.layout.opened(), start
 
     def rest(
         self, index: int, low: int, high: int | None, counts: Counts, seen: tuple, wants_pair: bool
@@ -164,14 +171,15 @@ class MoreElements(Item):
     def expand(self) -> Alternatives:
         """Give the end, where enough are there, and each way to write one more element, where there's room."""
         array, index = self.array, self.index
-        space = array.writer.space
+        layout, depth = array.writer.layout, array.depth
         states = array.states
         ways: list[Symbols] = []
         if self.low == 0 and not self.wants_pair and states.is_live(index, 0, 0, self.counts, _never, {}):
-            ways.append((space, _CLOSE_ARRAY) if index else (_CLOSE_ARRAY,))
+            end = layout.closing_array(depth) if index else layout.empty_array(array.case.high != 0)
+            ways.append((*end, _CLOSE_ARRAY))
         if self.high == 0:
             return ways
-        lead: Symbols = (_COMMA, space) if index else ()
+        lead = (*layout.array_comma, _COMMA, *layout.next(depth)) if index else layout.first(depth)
         for formula, of in states.options(index):
             counts = states.after(self.counts, of)
             if counts is not None:
@@ -186,7 +194,7 @@ class MoreElements(Item):
         if array.case.is_unique is None or (array.case.is_unique is False and not self.wants_pair):
             if not document.is_inhabited(formula) or not array.is_live(*after, (), False):
                 return []
-            return [(array.writer.value(formula), array.rest(*after, (), False))]
+            return [(array.writer.value(formula, array.below), array.rest(*after, (), False))]
         written = document.either([value for _, value in self.seen])
         others = formula | document.negate(written) if self.seen else formula
         ways: list[Symbols] = []
@@ -200,10 +208,10 @@ class MoreElements(Item):
             others = self._without_dead_ends(others, after)
             is_possible = array.is_live(*after, self.seen, False)
         if is_possible and document.is_inhabited(others):
-            ways.append((Recorded((array.writer.value(others),), b"", sink),))
+            ways.append((Recorded((array.writer.value(others, array.below),), b"", sink),))
         if self.wants_pair and self.seen and document.is_inhabited(formula | written):
             if array.is_live(*after, (), False):
-                ways.append((array.writer.value(formula | written), array.rest(*after, (), False)))
+                ways.append((array.writer.value(formula | written, array.below), array.rest(*after, (), False)))
         return ways
 
     def _without_dead_ends(self, formula: Formula, after: tuple) -> Formula:

@@ -24,6 +24,7 @@ from outlines.constraints.json_schema.value_sets import (
     is_empty_scalar,
     language_of,
 )
+from outlines.types.json_options import JsonOptions
 
 if TYPE_CHECKING:
     from outlines.constraints.json_schema.reader import Document, Spot
@@ -53,7 +54,7 @@ def keyword_cases(document: Document, spot: Spot) -> list[Case]:
             if not is_empty_scalar(number):
                 cases.append(number)
         elif name == "string":
-            string = _string_case(schema, spot.pointer)
+            string = _string_case(schema, spot.pointer, document.options)
             if not is_empty_scalar(string):
                 cases.append(string)
         elif name == "array":
@@ -113,13 +114,15 @@ def _bound(inclusive: Any, exclusive: Any, choose: Callable[..., Fraction]) -> t
     return (opened, True) if choose(closed, opened) == opened else (closed, False)
 
 
-def _string_case(schema: dict[str, Any], pointer: str) -> StringCase:
+def _string_case(schema: dict[str, Any], pointer: str, options: JsonOptions) -> StringCase:
     low = int(schema.get("minLength", 0))
     high = None if schema.get("maxLength") is None else int(schema["maxLength"])
     case = StringCase(low, high)
     if "pattern" in schema:
         case = case.meet(read_pattern(schema["pattern"], f"{pointer}/pattern"))
-    return case.meet(format_case(schema["format"])) if "format" in schema else case
+    if "format" in schema and options.formats == "assert":
+        case = case.meet(format_case(schema["format"]))
+    return case
 
 
 # Arrays

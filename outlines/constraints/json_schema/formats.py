@@ -15,7 +15,7 @@ from outlines.constraints.expression import concat
 from outlines.constraints.json_schema.text import QUOTE, encode
 from outlines.constraints.json_schema.value_sets import StringCase
 from outlines.constraints.regex import read
-from outlines.exceptions import UnsupportedKeywordError, shorten
+from outlines.exceptions import SchemaError, UnsupportedKeywordError, shorten
 
 __all__ = ["ANNOTATIONS", "FORMATS", "check_format", "format_case"]
 
@@ -148,17 +148,21 @@ _REFUSED = {
 }
 
 
-def check_format(name: str, pointer: str) -> None:
+def check_format(name: str, pointer: str, refuses_unknown: bool = False) -> None:
     """Check that a format can be enforced; warn of one that isn't known, since it's ignored.
 
     Raises
     ------
     UnsupportedKeywordError
         If the standard has the format and the engine hasn't.
+    SchemaError
+        If a format isn't known, and such are refused.
     """
     if name in _REFUSED:
         raise UnsupportedKeywordError(pointer, _REFUSED[name])
     if name not in FORMATS and name not in ANNOTATIONS:
+        if refuses_unknown:
+            raise SchemaError(pointer, f"the format {shorten(name)} is not known; use `pattern`, or take it out")
         warnings.warn(
             f"{pointer}: the format {shorten(name)} is not known, so it's ignored; use `pattern` to enforce it",
             UserWarning,

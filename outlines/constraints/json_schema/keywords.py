@@ -1,4 +1,4 @@
-"""The keywords of JSON Schema: what value each may have, where schemas stand within it, which aren't enforced yet."""
+"""The keywords of JSON Schema: what value each may have, where schemas stand within it, which drafts have it."""
 
 from __future__ import annotations
 
@@ -13,9 +13,10 @@ from outlines.constraints.json_schema.numbers import MAX_DIGITS
 from outlines.constraints.json_schema.text import QUOTE, encode
 from outlines.constraints.json_schema.value_sets import StringCase, string_case
 from outlines.constraints.regex import search
-from outlines.exceptions import LimitError, PatternError, SchemaError, UnsupportedKeywordError, shorten
+from outlines.exceptions import LimitError, PatternError, SchemaError, shorten
+from outlines.types.json_options import DEFAULTS, JsonOptions
 
-__all__ = ["NOT_YET", "TYPES", "Place", "check_keywords", "effective", "escape_pointer", "read_pattern"]
+__all__ = ["TYPES", "Place", "check_keywords", "effective", "escape_pointer", "read_pattern"]
 
 _MAX_BITS = MAX_DIGITS * 3  # a digit has 3.3 bits
 
@@ -23,9 +24,6 @@ TYPES = ("null", "boolean", "number", "string", "array", "object")
 
 #: A schema within a document, and the JSON pointer to it.
 Place = tuple[Any, str]
-
-#: Keywords that assert something the engine doesn't enforce yet, with the values for which they assert nothing.
-NOT_YET: dict[str, tuple[Any, ...]] = {"multipleOf": ()}
 
 #: The draft that brought a keyword; up to the one before, it means nothing.
 _SINCE: dict[str, int] = {
@@ -59,15 +57,13 @@ def effective(schema: dict[str, Any], draft: int | None, asserts: bool) -> dict[
     return schema
 
 
-def check_keywords(schema: dict[str, Any], pointer: str) -> list[Place]:
+def check_keywords(schema: dict[str, Any], pointer: str, options: JsonOptions = DEFAULTS) -> list[Place]:
     """Check the keywords of one schema, and give the schemas that stand within them.
 
     Raises
     ------
     SchemaError
         If a keyword has a value that it can't have.
-    UnsupportedKeywordError
-        If a keyword isn't enforced yet and would assert something.
     """
     within: list[Place] = []
     for keyword, value in schema.items():
@@ -81,18 +77,9 @@ def check_keywords(schema: dict[str, Any], pointer: str) -> list[Place]:
         check = _VALUES.get(keyword)
         if check is not None:
             check(value, pointer, keyword)
-        elif keyword in NOT_YET:
-            _refuse(schema, keyword, pointer)
+        elif keyword == "format":
+            _check_format(value, pointer, options)
     return within
-
-
-def _refuse(schema: dict[str, Any], keyword: str, pointer: str) -> None:
-    value = schema[keyword]
-    if any(value is inert or (value == inert and type(value) is type(inert)) for inert in NOT_YET[keyword]):
-        return
-    raise UnsupportedKeywordError(
-        f"{pointer}/{keyword}", f"`{keyword}` is not enforced yet; take it out, and check the result yourself"
-    )
 
 
 def escape_pointer(name: str) -> str:
@@ -139,6 +126,12 @@ def _check_number(value: Any, pointer: str, keyword: str) -> None:
     check_digits(value, f"{pointer}/{keyword}")
 
 
+def _check_multiple(value: Any, pointer: str, keyword: str) -> None:
+    _check_number(value, pointer, keyword)
+    if value <= 0:
+        raise _expected(f"{pointer}/{keyword}", "a number above 0", value)
+
+
 def _check_exclusive(value: Any, pointer: str, keyword: str) -> None:
     if not isinstance(value, bool):
         _check_number(value, pointer, keyword)
@@ -150,10 +143,11 @@ def _check_pattern(value: Any, pointer: str, keyword: str) -> None:
     read_pattern(value, f"{pointer}/{keyword}")
 
 
-def _check_format(value: Any, pointer: str, keyword: str) -> None:
+def _check_format(value: Any, pointer: str, options: JsonOptions) -> None:
     if not isinstance(value, str):
-        raise _expected(f"{pointer}/{keyword}", "the name of a format", value)
-    check_format(value, f"{pointer}/{keyword}")
+        raise _expected(f"{pointer}/format", "the name of a format", value)
+    if options.formats == "assert":
+        check_format(value, f"{pointer}/format", options.unknown_formats == "error")
 
 
 def _check_enum(value: Any, pointer: str, keyword: str) -> None:
@@ -224,13 +218,13 @@ _VALUES: dict[str, Callable[[Any, str, str], None]] = {
     "minLength": _check_count,
     "maxLength": _check_count,
     "pattern": _check_pattern,
-    "format": _check_format,
     "minProperties": _check_count,
     "maxProperties": _check_count,
     "minContains": _check_count,
     "maxContains": _check_count,
     "uniqueItems": _check_flag,
     "dependentRequired": _check_dependent,
+    "multipleOf": _check_multiple,
     "minimum": _check_number,
     "maximum": _check_number,
     "exclusiveMinimum": _check_exclusive,

@@ -7,12 +7,13 @@ kept, so that none comes twice.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from outlines.constraints.items import Alternatives, Item, Literal, Symbols, Union
 from outlines.constraints.json_schema.object_states import FreeClass, Key, ObjectStates, State, bits
+from outlines.constraints.json_schema.layout import Depth
 from outlines.constraints.json_schema.objects import ObjectCase
-from outlines.constraints.json_schema.text import STRING_REST, canonical, dump, name_text, unescape
 from outlines.constraints.names import FreeNames, KeyPlace, Keys, NameTable, SeenNames
 
 if TYPE_CHECKING:
@@ -30,8 +31,10 @@ _CLOSE_OBJECT = Literal(b"}")
 class ObjectWriter:
     """Writes a case whose members are independent: what may follow depends on how far the declared names have come."""
 
-    def __init__(self, writer: Writer, case: ObjectCase):
+    def __init__(self, writer: Writer, case: ObjectCase, depth: Depth):
         self.writer = writer
+        self.depth = depth
+        self.below = writer.layout.below(depth)
         document = writer.document
         all_names = case.all_names()
         self.names = [(name, formula) for name, formula in all_names if document.is_inhabited(formula)]
@@ -52,7 +55,9 @@ class ObjectWriter:
         """The tree of names, made when there's a choice."""
         if self._table is None:
             declared = [*[name for name, _ in self.names], *self._valueless]
-            self._table = NameTable([name_text(name) for name in declared], self.member, STRING_REST, unescape)
+            spelling = self.writer.spelling
+            names = [spelling.name_text(name) for name in declared]
+            self._table = NameTable(names, self.member, spelling.string_rest, spelling.unescape)
         return self._table
 
     def after(self, place: int, seen: SeenNames) -> AfterMember:
@@ -65,9 +70,9 @@ class ObjectWriter:
 
     def member(self, place: int) -> Symbols:
         """Give what follows the name of a declared member; free ones come later."""
-        space = self.writer.space
-        value = self.writer.value(self.names[place][1])
-        return space, _COLON, space, value, space, self.after(place + 1, self._no_names)
+        writer = self.writer
+        value = writer.value(self.names[place][1], self.below)
+        return (*writer.colon, value, *writer.layout.after_member, self.after(place + 1, self._no_names))
 
     def release(self) -> None:
         """Forget the items, as `Item.release`."""
@@ -82,10 +87,10 @@ class ObjectWriter:
         keys, may_end = self.keys(0, self._no_names), self.may_end(0)
         alternatives: list[Symbols] = []
         if keys is not None:
-            alternatives.append(keys)
+            alternatives.append((*self.writer.layout.first(self.depth), *keys))
         if may_end:
             alternatives.append((_CLOSE_OBJECT,))
-        return _OPEN_OBJECT, self.writer.space, Union(*alternatives)
+        return _OPEN_OBJECT, *self.writer.layout.opened(), Union(*alternatives)
 
     def may_end(self, place: int) -> bool:
         """Tell whether no declared name from a place on is required."""
@@ -99,7 +104,7 @@ class ObjectWriter:
             if place > last:
                 return None
             if place == last:  # no choice
-                return Literal(dump(self.names[place][0])), *self.member(place)
+                return Literal(self.writer.spelling.dump(self.names[place][0])), *self.member(place)
         return _QUOTE, Keys(self.table.root, place, last, free)
 
 
@@ -111,12 +116,12 @@ class _PlainFree(FreeNames):
     def __init__(self, owner: ObjectWriter, seen: SeenNames):
         self._owner = owner
         self._seen = seen
-        self.language = STRING_REST
-        self.seen = owner.table.place(seen, STRING_REST, b"", True) if seen.children() else None
+        self.language = owner.writer.spelling.string_rest
+        self.seen = owner.table.place(seen, self.language, b"", True) if seen.children() else None
         self._otherwise: Symbols | None = None
 
     def after(self, name: bytes) -> Symbols:
-        return self._following(self._seen.add(canonical(name)))
+        return self._following(self._seen.add(self._owner.writer.spelling.canonical(name)))
 
     def otherwise(self) -> Symbols:
         if self._otherwise is None:
@@ -125,13 +130,14 @@ class _PlainFree(FreeNames):
 
     def _following(self, seen: SeenNames) -> Symbols:
         owner = self._owner
-        space, rest = owner.writer.space, owner.rest
+        writer, rest = owner.writer, owner.rest
         assert rest is not None
-        return space, _COLON, space, owner.writer.value(rest), space, owner.after(owner.last, seen)
+        value = writer.value(rest, owner.below)
+        return (*writer.colon, value, *writer.layout.after_member, owner.after(owner.last, seen))
 
 
 class AfterMember(Item):
-    """What follows a member's value and white space: another member, or the closing brace."""
+    """What follows a member's value: another member, or the closing brace."""
 
     __slots__ = ("object", "place", "seen")
 
@@ -148,11 +154,12 @@ class AfterMember(Item):
         """Give another member, where one may follow, and the end, where none has to."""
         owner = self.object
         keys = owner.keys(self.place, self.seen)
+        layout = owner.writer.layout
         alternatives: list[Symbols] = []
         if keys is not None:
-            alternatives.append((_COMMA, owner.writer.space, *keys))
+            alternatives.append((_COMMA, *layout.next(owner.depth), *keys))
         if owner.may_end(self.place):
-            alternatives.append((_CLOSE_OBJECT,))
+            alternatives.append((*layout.closing_object(owner.depth), _CLOSE_OBJECT))
         return alternatives
 
 
@@ -162,16 +169,23 @@ class AfterMember(Item):
 class StatefulObjectWriter:
     """Writes a case where what may follow depends on which members came: the states tell, and are always live."""
 
-    def __init__(self, writer: Writer, states: ObjectStates, is_any_order: bool):
+    def __init__(self, writer: Writer, states: ObjectStates, depth: Depth, is_any_order: bool):
         self.writer = writer
+        self.depth = depth
+        self.below = writer.layout.below(depth)
         self.states = states
         self.is_any_order = is_any_order
         #: All names, so that no free name means one of them.
-        self.all_names = NameTable(
-            [name_text(name) for name in states.names], _no_member, STRING_REST, unescape
-        )
+        self.all_names = self.table(states.names, _no_member)
         self._rests: dict[tuple, Members] = {}
         self._no_names = SeenNames()
+
+    def table(self, names: list[str], find_member: Callable[[int], Symbols]) -> NameTable:
+        """Give the tree of some names."""
+        spelling = self.writer.spelling
+        return NameTable(
+            [spelling.name_text(name) for name in names], find_member, spelling.string_rest, spelling.unescape
+        )
 
     def release(self) -> None:
         """Forget the items, as `Item.release`."""
@@ -183,7 +197,7 @@ class StatefulObjectWriter:
         """Give an object of the case."""
         states = self.states
         start = self.rest(states.all_unseen, states.start, states.no_use, self._no_names, True)
-        return _OPEN_OBJECT, self.writer.space, start
+        return _OPEN_OBJECT, *self.writer.layout.opened(), start
 
     def rest(self, unseen: int, state: State, used: tuple, seen: SeenNames, is_first: bool = False) -> Members:
         """Give what follows some members."""
@@ -205,10 +219,11 @@ class StatefulObjectWriter:
             after = states.after(state, key, met)
             if after is None or not writer.document.is_inhabited(formula) or not self.is_live(unseen, after, used):
                 continue
-            ways.append((writer.value(formula), writer.space, self.rest(unseen, after, used, seen)))
+            value = writer.value(formula, self.below)
+            ways.append((value, *writer.layout.after_member, self.rest(unseen, after, used, seen)))
         if not ways:
             return None
-        return (writer.space, _COLON, writer.space, *(ways[0] if len(ways) == 1 else (Union(*ways),)))
+        return (*writer.colon, *(ways[0] if len(ways) == 1 else (Union(*ways),)))
 
 
 def _no_member(number: int) -> Symbols:
@@ -237,10 +252,11 @@ class Members(Item):
     def expand(self) -> Alternatives:
         """Give each next member, declared or free, and the end, where no more is needed."""
         owner = self.object
-        lead: Symbols = () if self.is_first else (_COMMA, owner.writer.space)
+        layout, depth = owner.writer.layout, owner.depth
+        lead = layout.first(depth) if self.is_first else (_COMMA, *layout.next(depth))
         ways: list[Symbols] = [(*lead, *member) for member in self._members()]
         if owner.states.may_end(self.state, self.unseen):
-            ways.append((_CLOSE_OBJECT,))
+            ways.append((_CLOSE_OBJECT,) if self.is_first else (*layout.closing_object(depth), _CLOSE_OBJECT))
         return ways
 
     def _members(self) -> list[Symbols]:
@@ -261,11 +277,9 @@ class Members(Item):
                     break
         ways: list[Symbols] = []
         if len(declared) == 1:
-            ways.append((Literal(dump(declared[0][0])), *declared[0][1]))
+            ways.append((Literal(owner.writer.spelling.dump(declared[0][0])), *declared[0][1]))
         elif declared:
-            table = NameTable(
-                [name_text(name) for name, _ in declared], lambda i: declared[i][1], STRING_REST, unescape
-            )
+            table = owner.table([name for name, _ in declared], lambda i: declared[i][1])
             ways.append((_QUOTE, Keys(table.root, 0, len(declared) - 1, None)))
         if state is None:
             return ways
@@ -289,10 +303,10 @@ class _ClassFree(FreeNames):
         self._unseen = unseen
         self._state = state
         self._seen = seen
-        self.language = found.language
+        self.language = owner.writer.spelling.written(found.language)
         place: KeyPlace | None = None
         if seen.children():
-            place = owner.all_names.place(seen, STRING_REST, b"", True)
+            place = owner.all_names.place(seen, owner.writer.spelling.string_rest, b"", True)
         self.seen = place
         now = owner.states.use(found, used)
         self.is_live = False
@@ -303,7 +317,7 @@ class _ClassFree(FreeNames):
             self._otherwise = otherwise
 
     def after(self, name: bytes) -> Symbols:
-        following = self._following(self._seen.add(canonical(name)))
+        following = self._following(self._seen.add(self._owner.writer.spelling.canonical(name)))
         assert following is not None
         return following
 

@@ -30,6 +30,7 @@ from outlines.constraints.json_schema.value_sets import (
     json_type,
 )
 from outlines.exceptions import LimitError, SchemaError, UnsupportedKeywordError, shorten
+from outlines.types.json_options import DEFAULTS, JsonOptions
 
 __all__ = ["Document", "Spot", "exact"]
 
@@ -103,8 +104,8 @@ class Document:
         The parsed schema; read, never changed, and kept.
     is_closed
         Whether objects have the members that `properties` declares and no others, where nothing is said of others.
-    registry
-        A `referencing.Registry` of the documents that references may lead to.
+    options
+        What is taken of the schema: whether formats are asserted, and which documents it may refer to.
 
     Raises
     ------
@@ -114,12 +115,13 @@ class Document:
         If a place that can be reached has a keyword that isn't enforced yet.
     """
 
-    def __init__(self, schema: Any, is_closed: bool = False, registry: Any = None):
+    def __init__(self, schema: Any, is_closed: bool = False, options: JsonOptions = DEFAULTS):
         self.root = schema
+        self.options = options
         self.is_closed = is_closed
         self.algebra = Algebra(self)
         self._emptiness = Emptiness(self)
-        self._scopes = Scopes(schema, registry)
+        self._scopes = Scopes(schema, options.registry)
         self._atoms: list[Atom] = []
         self._numbers: dict[Any, int] = {}  # of an atom, by what it is
         self._targets: dict[int, list[tuple[Any, str, Scope]]] = {}  # of a place with references
@@ -233,7 +235,7 @@ class Document:
             spot = self._atoms[number]
             assert isinstance(spot, Spot)
             schema, scope = spot.schema, spot.scope
-            waiting.extend([(part, place, scope) for part, place in check_keywords(schema, pointer)])
+            waiting.extend([(part, place, scope) for part, place in check_keywords(schema, pointer, self.options)])
             if len(pointer) > MAX_POINTER_LENGTH:
                 raise LimitError(
                     "MAX_POINTER_LENGTH",

@@ -103,7 +103,7 @@ class Scopes:
             from jsonschema_specifications import REGISTRY
 
             root = _specification(scope.draft, self._has_old_ids).create_resource(self._root)
-            registry = REGISTRY if self._registry is None else self._registry.combine(REGISTRY)
+            registry = REGISTRY if self._registry is None else _readable(self._registry).combine(REGISTRY)
             scope.resolver = registry.with_resource("", root).resolver_with_root(root)
         return scope.resolver
 
@@ -269,6 +269,19 @@ def _has_dynamic_anchor(document: Any) -> bool:
         elif isinstance(part, list):
             waiting.extend(part)
     return False
+
+
+def _readable(registry: Any) -> Any:
+    """Leave out the documents that the library can't read as schemas of their draft, so that the others are found."""
+    try:
+        return registry.crawl()
+    except (TypeError, AttributeError):
+        for uri in list(registry):
+            try:
+                type(registry)().with_resource(uri, registry[uri]).crawl()
+            except (TypeError, AttributeError):
+                registry = registry.remove(uri)
+        return registry
 
 
 def _specification(draft: int | None, has_old_ids: bool) -> Any:

@@ -1,24 +1,21 @@
-"""The writer: value sets to items and heads, JSON text in declared order.
-
-White space, `WS` below, is what the whitespace pattern matches, by default at most one space:
-
-    { WS "name" WS : WS value (WS , WS "name" WS : WS value)* WS }        [ WS value (, WS value)* WS ]
-
-Declared members come in their order, optional ones may be left out; members that aren't declared come after them.
-"""
+"""The writer: value sets to items and heads. White space is the layout's; arrays and objects have files of their own."""
 
 from __future__ import annotations
 
-from functools import lru_cache
+from dataclasses import replace
 from typing import Any
 
 from outlines.constraints.expression import EPSILON, Expression, concat, counts, spine
 from outlines.constraints.items import Alternatives, Item, Literal, Symbol, Symbols, words
 from outlines.constraints.json_schema.array_writer import ArrayWriter, StatefulArrayWriter
+from outlines.constraints.json_schema.layout import Depth, Layout
+from outlines.constraints.json_schema.membership import exact
+from outlines.constraints.json_schema.numbers import NumberForms, number_symbol
 from outlines.constraints.json_schema.object_writer import ObjectWriter, StatefulObjectWriter
 from outlines.constraints.json_schema.reader import Document
-from outlines.constraints.json_schema.text import QUOTE, dump
+from outlines.constraints.json_schema.text import QUOTE, Spelling, spelling
 from outlines.constraints.json_schema.value_sets import (
+    ANYTHING,
     ArrayCase,
     Case,
     Formula,
@@ -28,19 +25,20 @@ from outlines.constraints.json_schema.value_sets import (
     StringCase,
     WordCase,
     is_character,
+    json_type,
     string_case,
     text_state,
 )
-from outlines.constraints.regex import read
 from outlines.constraints.strings import text
-from outlines.exceptions import ConstraintError, EmptyLanguageError, shorten
+from outlines.exceptions import EmptyLanguageError
+from outlines.types.json_options import DEFAULTS, JsonOptions
 
 __all__ = ["schema_symbols"]
 
-DEFAULT_WHITESPACE = "[ ]?"
-
 #: A count of so many characters at the end of a pattern is counted, not multiplied out.
 _LONG_RUN = 4
+
+_OUTERMOST = Depth()
 
 _QUOTE = Literal(b'"')
 _COLON = Literal(b":")
@@ -51,28 +49,17 @@ _OPEN_ARRAY = Literal(b"[")
 _CLOSE_ARRAY = Literal(b"]")
 
 
-def schema_symbols(
-    schema: Any,
-    whitespace_pattern: str | None = None,
-    is_closed: bool = False,
-    *,
-    property_order: str = "declared",
-    registry: Any = None,
-) -> Symbols:
+def schema_symbols(schema: Any, options: JsonOptions = DEFAULTS, is_closed: bool = False) -> Symbols:
     """Give the symbols whose text is a JSON value that a schema allows.
 
     Parameters
     ----------
     schema
         The parsed schema, a dict or bool. It's kept, and must not be changed.
-    whitespace_pattern
-        Python pattern of the white space between the parts of the text; None is at most one space.
+    options
+        How the text is written.
     is_closed
         Whether objects have only the members that `properties` declares, where the schema says nothing of others.
-    property_order
-        "declared": members come in the order of `properties`, others after them. "any": in any order.
-    registry
-        A `referencing.Registry` of the documents that references may lead to; nothing is fetched.
 
     Raises
     ------
@@ -83,59 +70,66 @@ def schema_symbols(
     PatternError
         If the white space can't be read.
     """
-    if property_order not in ("declared", "any"):
-        raise ConstraintError(f'property_order: expected "declared" or "any", got {shorten(property_order)}')
-    document = Document(schema, is_closed, registry)
+    document = Document(schema, is_closed, options)
     if not document.is_inhabited(document.start):
         raise EmptyLanguageError("the schema: no value satisfies it; look for bounds or types that exclude each other")
-    space = _whitespace(DEFAULT_WHITESPACE if whitespace_pattern is None else whitespace_pattern)
-    return (Writer(document, space, property_order == "any").value(document.start),)
-
-
-@lru_cache(maxsize=64)
-def _whitespace(pattern: str) -> Expression:
-    return read(pattern)
+    layout = Layout(options)
+    writer = Writer(document, layout, spelling(options.ascii_only), NumberForms.of(options))
+    return (*layout.around, writer.value(document.start), *layout.around)
 
 
 class Writer:
     """Makes the items of a document's formulas; the same formula is the same item."""
 
-    def __init__(self, document: Document, space: Expression, is_any_order: bool = False):
+    def __init__(self, document: Document, layout: Layout, spelling: Spelling, forms: NumberForms):
         self.document = document
-        self.is_any_order = is_any_order
-        self.space = space
-        self._values: dict[Formula, Value] = {}
+        self.layout = layout
+        self.spelling = spelling
+        self.forms = forms
+        self.is_any_order = document.options.property_order == "any"
+        self._values: dict[tuple[Formula, Depth], Value] = {}
 
     def release(self) -> None:
         """Forget the items, as `Item.release`."""
         self._values.clear()
 
-    def value(self, formula: Formula) -> Value:
-        found = self._values.get(formula)
+    def value(self, formula: Formula, depth: Depth = _OUTERMOST) -> Value:
+        key = (formula, self.layout.enter(depth, formula == ANYTHING))
+        found = self._values.get(key)
         if found is None:
-            found = self._values[formula] = Value(self, formula)
+            found = self._values[key] = Value(self, *key)
         return found
 
-    def case_symbols(self, case: Case) -> Symbols:
+    def case_symbols(self, case: Case, depth: Depth) -> Symbols:
         if isinstance(case, WordCase):
             return (Literal(case.text),)
         if isinstance(case, NumberCase):
-            return (case.expression(),)
+            return (number_symbol(case, self.forms),)
         if isinstance(case, StringCase):
             return self.string_symbols(case)
         if isinstance(case, ArrayCase):
             if case.is_plain:
-                return ArrayWriter(self, case).symbols()
-            return StatefulArrayWriter(self, self.document.array_states(case)).symbols()
+                return ArrayWriter(self, case, depth).symbols()
+            return StatefulArrayWriter(self, self.document.array_states(case), depth).symbols()
         if isinstance(case, ObjectCase):
             if case.is_plain and not self.is_any_order:
-                return ObjectWriter(self, case).symbols()
-            return StatefulObjectWriter(self, self.document.object_states(case), self.is_any_order).symbols()
-        return self.named(case.value)
+                return ObjectWriter(self, case, depth).symbols()
+            return StatefulObjectWriter(self, self.document.object_states(case), depth, self.is_any_order).symbols()
+        return self.named(case.value, depth)
+
+    def as_written(self, case: Case) -> Case:
+        """Give a named value as a case of its kind, where the options allow more than one text of it."""
+        if isinstance(case, NamedCase):
+            if isinstance(case.value, list | dict) and (self.is_any_order or self.forms.all_forms):
+                return self.document.algebra.spelt_out(case)
+            if self.forms.all_forms and json_type(case.value) in ("integer", "number"):
+                return NumberCase(low=exact(case.value), high=exact(case.value))
+        return case
 
     def string_symbols(self, case: StringCase) -> Symbols:
         if case.low == 0 and case.high is None:
             return _QUOTE, *self._split_count(case.pattern)
+        case = replace(case, pattern=self.spelling.written(case.pattern))
         return _QUOTE, text(text_state(case.pattern), case.low, case.high, case.bounds())
 
     def _split_count(self, pattern: Expression) -> Symbols:
@@ -146,36 +140,43 @@ class Writer:
         *first, run, _ = [EPSILON, *spine(pattern)]
         repeated = counts(run)
         if repeated is None or (repeated[2] or repeated[1]) < _LONG_RUN or not is_character(repeated[0]):
-            return (pattern,)
+            return (self.spelling.written(pattern),)
         counted = self.string_symbols(string_case(concat(run, QUOTE)))
-        return (concat(*first), *counted[1:])
+        return (self.spelling.written(concat(*first)), *counted[1:])
 
-    def named(self, value: Any) -> Symbols:
+    def named(self, value: Any, depth: Depth) -> Symbols:
         """Write a value that the schema names; scalars in one way."""
-        space = self.space
+        layout, below = self.layout, self.layout.below(depth)
         if isinstance(value, list):
-            parts: list[Symbol] = [_OPEN_ARRAY, space]
+            parts: list[Symbol] = [_OPEN_ARRAY, *layout.opened()]
             for i, part in enumerate(value):
-                parts += [_COMMA, space] if i else []
-                parts += self.named(part)
-            return (*parts, *([space] if value else []), _CLOSE_ARRAY)
+                parts += [*layout.array_comma, _COMMA, *layout.next(depth)] if i else layout.first(depth)
+                parts += self.named(part, below)
+            return (*parts, *(layout.closing_array(depth) if value else ()), _CLOSE_ARRAY)
         if isinstance(value, dict):
-            parts = [_OPEN_OBJECT, space]
+            parts = [_OPEN_OBJECT, *layout.opened()]
             for i, (name, part) in enumerate(value.items()):
-                parts += [space, _COMMA, space] if i else []
-                parts += [Literal(dump(name)), space, _COLON, space, *self.named(part)]
-            return (*parts, *([space] if value else []), _CLOSE_OBJECT)
-        return (Literal(dump(value)),)
+                parts += [_COMMA, *layout.next(depth)] if i else layout.first(depth)
+                parts += [Literal(self.spelling.dump(name)), *self.colon, *self.named(part, below)]
+                parts += layout.after_member
+            return (*parts, *(layout.closing_object(depth) if value else ()), _CLOSE_OBJECT)
+        return (Literal(self.spelling.dump(value)),)
+
+    @property
+    def colon(self) -> Symbols:
+        """The colon of a member with its white space."""
+        return (*self.layout.before_colon, _COLON, *self.layout.after_colon)
 
 
 class Value(Item):
     """Any value of a formula."""
 
-    __slots__ = ("writer", "formula")
+    __slots__ = ("writer", "formula", "depth")
 
-    def __init__(self, writer: Writer, formula: Formula):
+    def __init__(self, writer: Writer, formula: Formula, depth: Depth):
         self.writer = writer
         self.formula = formula
+        self.depth = depth
 
     def release(self) -> None:
         """Let the writer forget this."""
@@ -186,15 +187,17 @@ class Value(Item):
         writer = self.writer
         scalars: dict[bytes, None] = {}  # all words and named scalars are one head
         alternatives: list[Symbols] = []
-        for case in writer.document.value_set(self.formula):
+        for case in map(writer.as_written, writer.document.value_set(self.formula)):
             if not writer.document.has_value(case):
+                continue
+            if self.depth.budget == 0 and isinstance(case, ArrayCase | ObjectCase):
                 continue
             if isinstance(case, WordCase):
                 scalars[case.text] = None
             elif isinstance(case, NamedCase) and not isinstance(case.value, list | dict):
-                scalars[dump(case.value)] = None
+                scalars[writer.spelling.dump(case.value)] = None
             else:
-                alternatives.append(writer.case_symbols(case))
+                alternatives.append(writer.case_symbols(case, self.depth))
         if scalars:
             alternatives.append((words(list(scalars)),) if len(scalars) > 1 else (Literal(next(iter(scalars))),))
         return alternatives

@@ -84,7 +84,7 @@ def test_numbers_are_empty_when_no_multiple_is_left(case):
     if case.is_empty():
         assert not grid_of(case)
     elif case.step is not None and case.low is not None and case.high is not None:
-        assert [n for n in case.members()] == [n for n in GRID if case.contains(n)]
+        assert list(case.members()) == [n for n in GRID if case.contains(n)]
         assert grid_of(case)
 
 
