@@ -13,7 +13,7 @@ from outlines.constraints.expression import EPSILON, Expression, concat, counts,
 from outlines.constraints.items import Alternatives, Item, Literal, Symbol, Symbols, Union, words
 from outlines.constraints.json_schema.layout import Depth, Layout
 from outlines.constraints.json_schema.numbers import NumberForms, number_symbol
-from outlines.constraints.json_schema.reader import Document
+from outlines.constraints.json_schema.reader import Document, exact
 from outlines.constraints.json_schema.text import QUOTE, Spelling, spelling
 from outlines.constraints.json_schema.value_sets import (
     ANYTHING,
@@ -147,7 +147,15 @@ class Writer:
                 parts += [Literal(self.spelling.dump(name)), *self.colon, *self.named(part, below)]
                 parts += layout.after_member
             return (*parts, *(layout.closing_object(depth) if value else ()), _CLOSE_OBJECT)
+        if not self.is_word(value):
+            number = exact(value)
+            return (number_symbol(NumberCase(low=number, high=number), self.forms),)
         return (Literal(self.spelling.dump(value)),)
+
+    def is_word(self, value: Any) -> bool:
+        """Tell whether a value that the schema names is written in one way."""
+        is_number = isinstance(value, int | float) and not isinstance(value, bool)
+        return not isinstance(value, list | dict) and not (is_number and self.forms.all_forms)
 
     @property
     def colon(self) -> Symbols:
@@ -181,7 +189,7 @@ class Value(Item):
                 continue
             if isinstance(case, WordCase):
                 scalars[case.text] = None
-            elif isinstance(case, NamedCase) and not isinstance(case.value, list | dict):
+            elif isinstance(case, NamedCase) and writer.is_word(case.value):
                 scalars[writer.spelling.dump(case.value)] = None
             else:
                 alternatives.append(writer.case_symbols(case, self.depth))
