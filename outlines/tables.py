@@ -271,8 +271,9 @@ class Tables:
             return self._walk_text(node, head, tail)  # type: ignore[arg-type]
         if kind is RecordedHead:
             return self._walk_recorded(node, head, tail)  # type: ignore[arg-type]
-        assert kind is WordNode
-        return self._walk_words(node, head, tail)  # type: ignore[arg-type]
+        if kind is WordNode:
+            return self._walk_words(node, head, tail)  # type: ignore[arg-type]
+        return self._walk_steps(node, head, tail)
 
     def _walk_literal(self, node: int, head: Literal, tail: int) -> _Found:
         trie = self._trie
@@ -303,6 +304,32 @@ class Tables:
                 if branch.ended is not None and trie.children[below]:
                     parts.append(self._walk(below, tail))
                 stack.append((below, branch))
+        return _join([((), tuple(tokens)), *parts]) if parts else ((), tuple(tokens))
+
+    def _walk_steps(self, node: int, head: HeadSymbol, tail: int) -> _Found:
+        """Step any other head along the trie, byte by byte."""
+        trie, push = self._trie, self._automaton.push
+        tokens: list[int] = []
+        parts: list[_Found] = []
+        stack = [(node, head, tail)]
+        while stack:
+            at, head, tail = stack.pop()
+            for byte, below in trie.children[at].items():
+                outcome = head.step(byte)  # type: ignore[union-attr]
+                if outcome is None:
+                    continue
+                successor, under = outcome
+                rest = push(under, tail) if under else tail
+                tokens += trie.tokens[below]
+                if not trie.children[below]:
+                    continue
+                if successor is None:
+                    parts.append(self._walk(below, rest))
+                    continue
+                if successor.ended is not None:
+                    parts.append(self._walk(below, push(successor.ended, rest)))
+                if successor.is_open:
+                    stack.append((below, successor, rest))
         return _join([((), tuple(tokens)), *parts]) if parts else ((), tuple(tokens))
 
     def _walk_text(self, node: int, head: Text, tail: int) -> _Found:

@@ -25,7 +25,6 @@ from outlines.constraints.json_schema.value_sets import (
     StringCase,
     WordCase,
     is_character,
-    json_type,
     string_case,
     text_state,
 )
@@ -118,12 +117,9 @@ class Writer:
         return self.named(case.value, depth)
 
     def as_written(self, case: Case) -> Case:
-        """Give a named value as a case of its kind, where the options allow more than one text of it."""
-        if isinstance(case, NamedCase):
-            if isinstance(case.value, list | dict) and (self.is_any_order or self.forms.all_forms):
-                return self.document.algebra.spelt_out(case)
-            if self.forms.all_forms and json_type(case.value) in ("integer", "number"):
-                return NumberCase(low=exact(case.value), high=exact(case.value))
+        """Give a named object as a case of its kind where its members may come in any order, arrays of them too."""
+        if self.is_any_order and isinstance(case, NamedCase) and isinstance(case.value, list | dict):
+            return self.document.algebra.spelt_out(case)
         return case
 
     def string_symbols(self, case: StringCase) -> Symbols:
@@ -160,7 +156,15 @@ class Writer:
                 parts += [Literal(self.spelling.dump(name)), *self.colon, *self.named(part, below)]
                 parts += layout.after_member
             return (*parts, *(layout.closing_object(depth) if value else ()), _CLOSE_OBJECT)
+        if not self.is_word(value):
+            number = exact(value)
+            return (number_symbol(NumberCase(low=number, high=number), self.forms),)
         return (Literal(self.spelling.dump(value)),)
+
+    def is_word(self, value: Any) -> bool:
+        """Tell whether a value that the schema names is written in one way."""
+        is_number = isinstance(value, int | float) and not isinstance(value, bool)
+        return not isinstance(value, list | dict) and not (is_number and self.forms.all_forms)
 
     @property
     def colon(self) -> Symbols:
@@ -194,7 +198,7 @@ class Value(Item):
                 continue
             if isinstance(case, WordCase):
                 scalars[case.text] = None
-            elif isinstance(case, NamedCase) and not isinstance(case.value, list | dict):
+            elif isinstance(case, NamedCase) and writer.is_word(case.value):
                 scalars[writer.spelling.dump(case.value)] = None
             else:
                 alternatives.append(writer.case_symbols(case, self.depth))
