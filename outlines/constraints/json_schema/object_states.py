@@ -24,11 +24,12 @@ from outlines.constraints.expression import (
     intersection,
     is_empty,
     literal,
+    spine,
     star,
     union,
 )
 from outlines.constraints.json_schema.objects import NEVER, Formula, ObjectCase
-from outlines.constraints.json_schema.text import QUOTE, STRING_REST, dump
+from outlines.constraints.json_schema.text import ANY_TEXT, QUOTE, STRING_REST, dump
 from outlines.exceptions import LimitError
 
 if TYPE_CHECKING:
@@ -172,7 +173,7 @@ class ObjectStates:
             key = self._key(formula_in, None, held)
             if NEVER <= key.formula or is_empty(words):
                 continue
-            listed = None if words is STRING_REST else list_names(words)
+            listed = None if is_endless(words) else list_names(words)
             size = None if listed is None else sum(json.loads(name) not in self._numbers for name in listed)
             if size != 0:
                 found.append(FreeClass(key, words, size))
@@ -379,6 +380,11 @@ def _canonical() -> Expression:
     plain = characters.utf8(((0x20, 0x21), (0x23, 0x5B), (0x5D, 0xD7FF), (0xE000, 0x10FFFF)))
     escapes = [literal(dump(chr(code))[1:-1]) for code in (*range(0x20), 0x22, 0x5C)]
     return concat(star(union(plain, *escapes)), QUOTE)
+
+
+def is_endless(language: Expression) -> bool:
+    """Tell at a glance whether a language has any number of names: some loop on characters stands in it."""
+    return language is STRING_REST or (language.positive and any(part is ANY_TEXT for part in spine(language)))
 
 
 @lru_cache(maxsize=1024)
