@@ -195,7 +195,7 @@ class Keys(Head):
     """The rest of a member's name: a declared one with a number from `first` to `last`, or a free one.
 
     Without free names only the declared spelling leads anywhere, so `place` alone tells where the name is. With them
-    `place` and `seen` are None once it can't become a declared name, or one written before, and `text` is what was read.
+    `place` and `seen` are None once it can't become a declared name, or one written before; `text` is what was read.
 
     Parameters
     ----------

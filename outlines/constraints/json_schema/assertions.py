@@ -13,7 +13,15 @@ from outlines.constraints.json_schema.arrays import ArrayCase, Kind
 from outlines.constraints.json_schema.formats import format_case
 from outlines.constraints.json_schema.keywords import TYPES, escape_pointer, read_name_pattern, read_pattern
 from outlines.constraints.json_schema.membership import exact
-from outlines.constraints.json_schema.objects import ANYTHING, EVERY_NAME, NEVER, Formula, Names, ObjectCase, spellings
+from outlines.constraints.json_schema.objects import (
+    ANYTHING,
+    EVERY_NAME,
+    NEVER,
+    Formula,
+    Names,
+    ObjectCase,
+    spellings,
+)
 from outlines.constraints.json_schema.text import is_text, name_text
 from outlines.constraints.json_schema.value_sets import (
     Case,

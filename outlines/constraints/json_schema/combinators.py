@@ -290,7 +290,7 @@ class Algebra:
     def _is_cheaply_empty(self, formula: Formula, depth: int) -> bool:
         if not formula:
             return False
-        if NEVER <= formula:
+        if formula >= NEVER:
             return True
         if depth == 0:
             return False
@@ -330,7 +330,8 @@ class Algebra:
             return branches[0]
         if sum(any(case in _ALL_OF_A_TYPE for case in branch) for branch in branches) > 1:
             return []
-        if isinstance(branches[0][0], WordCase) and all(isinstance(c, WordCase) for branch in branches for c in branch):
+        every = [case for branch in branches for case in branch]
+        if all(isinstance(case, WordCase) for case in every):
             words = [word for branch in branches for word in set(branch)]
             return [word for word in dict.fromkeys(words) if words.count(word) == 1]
         if self._are_told_apart(branches):

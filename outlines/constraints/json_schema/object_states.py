@@ -128,7 +128,7 @@ class ObjectStates:
         def test(part: Formula) -> int | None:
             if part <= formula:
                 return None
-            if NEVER <= part or self._document.negate(part) <= formula:
+            if part >= NEVER or self._document.negate(part) <= formula:
                 return -1
             if part not in tests:
                 tests.append(part)
@@ -169,7 +169,7 @@ class ObjectStates:
                 split.append((remainder, frozenset((language,))))
             classes = split
             if len(classes) > MAX_CLASSES:
-                raise LimitError("MAX_CLASSES", f"names are told apart in more than {MAX_CLASSES} ways by their patterns")
+                raise LimitError("MAX_CLASSES", f"patterns tell names apart in more than {MAX_CLASSES} ways")
         others = intersection(STRING_REST, *map(complement, languages)) if languages else STRING_REST
         classes.append((others, frozenset()))
         found = []
@@ -179,7 +179,7 @@ class ObjectStates:
                 return part.rest.union(*(f for language, f in part.universals if language.holds_class(held)))
 
             key = self._key(formula_in, None, held)
-            if NEVER <= key.formula or is_empty(words):
+            if key.formula >= NEVER or is_empty(words):
                 continue
             listed = None if is_endless(words) else list_names(words)
             size = None if listed is None else sum(json.loads(name) not in self._numbers for name in listed)
@@ -192,7 +192,9 @@ class ObjectStates:
     def options(self, state: State, key: Key) -> list[tuple[Formula, int]]:
         """Give the ways to write a member's value: a formula, and the tests that it meets as a set of bits."""
         relevant = {
-            number for t, number in enumerate(key.universal) if number is not None and number >= 0 and state[t + 1] is not None
+            number
+            for number, counts in zip(key.universal, state[1:], strict=True)
+            if number is not None and number >= 0 and counts is not None
         } | {number for t, _, number in key.duties if number is not None and state[t + 1] is not None}
         chosen = tuple(sorted(relevant))
         found = self._options.get((id(key), chosen))
@@ -209,7 +211,7 @@ class ObjectStates:
                 ]
                 if len(found) > MAX_WAYS:
                     raise LimitError(
-                        "MAX_WAYS", f"the value of a member meets the tests that it's put to in more than {MAX_WAYS} ways"
+                        "MAX_WAYS", f"a member's value meets the tests that it's put to in more than {MAX_WAYS} ways"
                     )
             self._options[id(key), chosen] = found
         return found

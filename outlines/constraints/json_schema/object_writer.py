@@ -11,8 +11,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from outlines.constraints.items import Alternatives, Item, Literal, Symbols, Union
-from outlines.constraints.json_schema.object_states import FreeClass, Key, ObjectStates, State, bits
 from outlines.constraints.json_schema.layout import Depth
+from outlines.constraints.json_schema.object_states import FreeClass, Key, ObjectStates, State, bits
 from outlines.constraints.json_schema.objects import ObjectCase
 from outlines.constraints.names import FreeNames, KeyPlace, Keys, NameTable, SeenNames
 

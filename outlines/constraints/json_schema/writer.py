@@ -1,4 +1,4 @@
-"""The writer: value sets to items and heads. White space is the layout's; arrays and objects have files of their own."""
+"""The writer: value sets to items and heads. Arrays and objects have files of their own."""
 
 from __future__ import annotations
 
