@@ -78,6 +78,10 @@ class FreeNames(ABC):
     def otherwise(self) -> Symbols:
         """Give what may follow some name: at least what follows any one."""
 
+    def release(self) -> None:
+        """Let go of what leads back here, as `Item.release`."""
+        return
+
 
 class NameTable:
     r"""The declared names of an object, and where reading a name may be in their tree.
@@ -240,9 +244,10 @@ class Keys(Head):
     def release(self) -> None:
         """Forget the other places, here and in the table."""
         self.family.clear()
-        for place in (self.place, self.seen):
-            if place is not None:
-                place.table.release()
+        if self.place is not None:
+            self.place.table.release()
+        if self.free is not None:
+            self.free.release()
 
     def allows(self, name: int, place: KeyPlace) -> bool:
         """Tell whether a declared name may be the one that ends at a place."""

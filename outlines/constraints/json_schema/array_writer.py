@@ -209,9 +209,9 @@ class MoreElements(Item):
             is_possible = array.is_live(*after, self.seen, False)
         if is_possible and document.is_inhabited(others):
             ways.append((Recorded((array.writer.value(others, array.below),), b"", sink),))
-        if self.wants_pair and self.seen and document.is_inhabited(formula | written):
-            if array.is_live(*after, (), False):
-                ways.append((array.writer.value(formula | written, array.below), array.rest(*after, (), False)))
+        again = formula | written
+        if self.wants_pair and self.seen and document.is_inhabited(again) and array.is_live(*after, (), False):
+            ways.append((array.writer.value(again, array.below), array.rest(*after, (), False)))
         return ways
 
     def _without_dead_ends(self, formula: Formula, after: tuple) -> Formula:

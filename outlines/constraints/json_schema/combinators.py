@@ -74,6 +74,10 @@ class Algebra:
         self._nesting = 0
         self._named: dict[Formula, frozenset[Any] | None] = {}
 
+    def release(self) -> None:
+        """Forget what leads back to the document."""
+        del self.document
+
     # Meets
 
     def meet_all(self, sets: Iterable[Iterable[Case]], pointer: Callable[[], str]) -> list[Case]:
@@ -403,5 +407,7 @@ def _kind(case: Case) -> str:
 
 def _is_number(case: Case) -> bool:
     return isinstance(case, NumberCase) or (
-        isinstance(case, NamedCase) and isinstance(case.value, int | float | Decimal) and not isinstance(case.value, bool)
+        isinstance(case, NamedCase)
+        and isinstance(case.value, int | float | Decimal)
+        and not isinstance(case.value, bool)
     )

@@ -26,6 +26,12 @@ class Emptiness:
         self._objects: dict[ObjectCase, ObjectStates] = {}
         self._arrays: dict[ArrayCase, ArrayStates] = {}
 
+    def release(self) -> None:
+        """Forget what leads back to the document."""
+        self._objects.clear()
+        self._arrays.clear()
+        del self._document
+
     def states(self, case: ObjectCase) -> ObjectStates:
         """Give the states of an object's case, the same for the same case."""
         found = self._objects.get(case)

@@ -133,6 +133,11 @@ class Document:
         start = self.place(schema, "", self._scopes.start)
         self.start: Formula = ANYTHING if schema is True else frozenset((start,))
 
+    def release(self) -> None:
+        """Forget what leads back here, once nobody will ask again."""
+        self._emptiness.release()
+        self.algebra.release()
+
     # Atoms and formulas
 
     def place(self, schema: Any, pointer: str, scope: Scope, annotates: bool = False) -> int:
