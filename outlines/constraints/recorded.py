@@ -92,7 +92,7 @@ class RecordedHead(Head):
             if following is EPSILON:
                 return None, (Recorded(self.rest, text, self.sink),)
             return RecordedHead(following, self.rest, text, self.sink), ()
-        outcome = self.head.step(byte)  # type: ignore[union-attr]
+        outcome = self.head.step(byte)
         if outcome is None:
             return None
         successor, under = outcome

@@ -94,7 +94,7 @@ def _first_of_each(document: Document, pairs: Any) -> list[Case]:
         met = document.algebra.meet_pair(named, case)
         if met is not None:
             result.append(met)
-            if met is named or not met.within:
+            if met is named or not (isinstance(met, NamedCase) and met.within):
                 done = named
     return result
 

@@ -315,7 +315,7 @@ class Algebra:
 
     # Combinators
 
-    def exactly_one(self, branches: list[Sequence[Case]], pointer: Callable[[], str]) -> list[Case]:
+    def exactly_one(self, branches: Sequence[Sequence[Case]], pointer: Callable[[], str]) -> list[Case]:
         """Give the values that are in one of some unions and no more."""
         by_kind: dict[str, list[list[Case]]] = {}
         for i, branch in enumerate(branches):
@@ -355,7 +355,7 @@ class Algebra:
                     result += self.subtract(case, others)
         return result
 
-    def some(self, branches: list[Sequence[Case]], pointer: Callable[[], str]) -> list[Case]:
+    def some(self, branches: Sequence[Sequence[Case]], pointer: Callable[[], str]) -> list[Case]:
         """Give the union of all meets of some of the branches, since each branch that holds looks at other parts."""
         subsets: list[Case] = []
         for branch in branches:

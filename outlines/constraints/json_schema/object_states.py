@@ -12,7 +12,7 @@ import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
-from operator import attrgetter
+from operator import attrgetter, methodcaller
 from typing import TYPE_CHECKING, TypeAlias
 
 from outlines.constraints import characters
@@ -103,7 +103,7 @@ class ObjectStates:
                 names.update(dict.fromkeys(sorted(language.words | language.minus)))
         self.names = list(names)
         self._numbers = {name: i for i, name in enumerate(self.names)}
-        self.keys = [self._key(lambda part, name=name: part.at(name), name) for name in self.names]
+        self.keys = [self._key(methodcaller("at", name), name) for name in self.names]
         self._asking = [[t for t, part in enumerate(self._cases) if name in part.required] for name in self.names]
         self.is_required = [name in case.required for name in self.names]
         bounds = [part.low for part in self._cases] + [p.high + 1 for p in self._cases if p.high is not None]
@@ -283,11 +283,11 @@ class ObjectStates:
         """Tell whether some of the unseen names, and free ones, lead to where the object may end."""
         known = self._known if known is None else known
         stack: list[tuple[tuple, Iterator[tuple]]] = []
-        key = (unseen, state, used)
+        key: tuple = (unseen, state, used)
         answer = known.get(key)
         if answer is not None:
             return answer
-        stack.append((key, self._following(*key, ask)))
+        stack.append((key, self._following(unseen, state, used, ask)))
         while stack:
             key, following = stack[-1]
             for child in following:
