@@ -38,7 +38,7 @@ __all__ = ["Document", "Spot", "exact"]
 MAX_POINTER_LENGTH = 65_536
 
 #: Schemas that are the same value, nested by $ref, allOf, anyOf or oneOf; deeper is an error and no overflow.
-MAX_IN_PLACE_DEPTH = 100
+MAX_IN_PLACE_DEPTH = 200
 
 #: Value sets that one schema may need.
 MAX_VALUE_SETS = 200_000
@@ -299,6 +299,8 @@ class Document:
         if found is not None:
             return found
         try:
+            for deeper in self._deepest_first(number):
+                self._cases(deeper, ())
             return self._cases(number, ())
         except CircularError:
             if self._open:
@@ -306,6 +308,48 @@ class Document:
             raise UnsupportedKeywordError(
                 self.pointer(frozenset((number,))), "what it allows depends on itself through a complement or its names"
             ) from None
+
+    def _deepest_first(self, number: int) -> list[int]:
+        """Give the places of the same value below one, so that they're found without recursion; none if they circle."""
+        order: list[int] = []
+        seen = {number}
+        stack = [(number, iter(self._same_value(number)))]
+        above = {number}
+        while stack:
+            at, below = stack[-1]
+            child = next(below, None)
+            if child is None:
+                above.discard(at)
+                order.append(at)
+                stack.pop()
+            elif child in above:
+                return []
+            elif child not in seen and child not in self._own_cases:
+                seen.add(child)
+                above.add(child)
+                stack.append((child, iter(self._same_value(child))))
+                self._check_depth(child, len(stack))
+        return order[:-1]
+
+    def _same_value(self, number: int) -> list[int]:
+        """Give the places that a place refers to, or joins."""
+        spot = self._atoms[number]
+        if not isinstance(spot, Spot) or not isinstance(spot.schema, dict) or _IN_PLACE.isdisjoint(spot.schema):
+            return []
+        schema, annotates = spot.schema, spot.annotates or not _ASKING.isdisjoint(spot.schema)
+        found = [self.place(*target, annotates) for target in self._find_targets(number, spot)]
+        for keyword in ("allOf", "anyOf", "oneOf"):
+            for i, branch in enumerate(schema.get(keyword, ())):
+                found.append(self.place(branch, f"{spot.pointer}/{keyword}/{i}", spot.scope, annotates))
+        return found
+
+    def _check_depth(self, number: int, depth: int) -> None:
+        if depth > MAX_IN_PLACE_DEPTH:
+            raise LimitError(
+                "MAX_IN_PLACE_DEPTH",
+                f"{self.pointer(frozenset((number,)))}: schemas of one value are nested more than "
+                f"{MAX_IN_PLACE_DEPTH} deep; flatten them",
+            )
 
     def _cases(self, number: int, chain: tuple[int, ...]) -> tuple[Case, ...]:
         """Give the cases of one atom, its references and combinators included; `chain` are those it's asked for."""
@@ -322,12 +366,7 @@ class Document:
         if number in self._open:
             raise CircularError
         chain = (*chain, number)
-        if len(chain) > MAX_IN_PLACE_DEPTH:
-            raise LimitError(
-                "MAX_IN_PLACE_DEPTH",
-                f"{self.pointer(frozenset((number,)))}: schemas of one value are nested more than "
-                f"{MAX_IN_PLACE_DEPTH} deep; flatten them",
-            )
+        self._check_depth(number, len(chain))
         self._open.add(number)
         try:
             found = self._own_cases[number] = tuple(dict.fromkeys(self._find_cases(number, atom, chain)))
@@ -389,6 +428,8 @@ class Document:
             return bool(types)
         return bool(values) and json_type(values[0]) in ((types,) if isinstance(types, str) else types)
 
+
+_ASKING = frozenset(("unevaluatedProperties", "unevaluatedItems"))
 
 _IN_PLACE = frozenset(("$ref", "$dynamicRef", "$recursiveRef", "allOf", "anyOf", "oneOf"))
 

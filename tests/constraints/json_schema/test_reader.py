@@ -341,7 +341,7 @@ def test_nesting_in_place_hits_a_named_limit():
     schema = {"type": "null"}
     for _ in range(reader.MAX_IN_PLACE_DEPTH + 1):
         schema = {"allOf": [schema]}
-    with pytest.raises(LimitError, match="nested more than 100 deep; flatten them") as caught:
+    with pytest.raises(LimitError, match="nested more than 200 deep; flatten them") as caught:
         Constraint(schema, VOCABULARY)
     assert caught.value.limit == "MAX_IN_PLACE_DEPTH"
 
