@@ -35,7 +35,8 @@ from outlines.constraints.json_schema.value_sets import (
 from outlines.types.json_options import JsonOptions
 
 if TYPE_CHECKING:
-    from outlines.constraints.json_schema.reader import Document, Spot
+    from outlines.constraints.json_schema.atoms import Spot
+    from outlines.constraints.json_schema.reader import Document
 
 __all__ = ["keyword_cases", "leave_evaluated", "with_unevaluated"]
 

@@ -54,7 +54,9 @@ class Emptiness:
             return found
         if formula >= NEVER:
             return False
-        if self._document.is_lenient(formula) or any(map(self._has_surely, self._document.value_set(formula))):
+        if self._document.is_lenient(formula) or any(
+            map(self._has_surely, self._document.value_set(formula))
+        ):
             known[formula] = True
             return True
         return self._search(formula)
@@ -135,5 +137,3 @@ class Emptiness:
             satisfies = self._document.algebra.satisfies
             return all(contains(other, case.value, satisfies) for other in case.within)
         return True
-
-

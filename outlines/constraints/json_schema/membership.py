@@ -76,7 +76,9 @@ def contains(case: Case, value: Any, satisfies: Satisfies) -> bool:
     """Tell whether a value is in a case."""
     kind = json_type(value)
     if isinstance(case, NamedCase):
-        return identity(case.value) == identity(value) and all(contains(c, value, satisfies) for c in case.within)
+        return identity(case.value) == identity(value) and all(
+            contains(c, value, satisfies) for c in case.within
+        )
     if isinstance(case, WordCase):
         return kind in ("null", "boolean") and dump(value) == case.text
     if isinstance(case, NumberCase):
@@ -100,7 +102,10 @@ def _array_contains(case: ArrayCase, value: list[Any], satisfies: Satisfies) -> 
         return False
     return all(satisfies(case.element(i), part) for i, part in enumerate(value)) and all(
         kind.low <= sum(satisfies(kind.formula, part) for part in value[kind.start :])
-        and (kind.high is None or sum(satisfies(kind.formula, part) for part in value[kind.start :]) <= kind.high)
+        and (
+            kind.high is None
+            or sum(satisfies(kind.formula, part) for part in value[kind.start :]) <= kind.high
+        )
         for kind in case.kinds
     )
 

@@ -132,8 +132,10 @@ class ObjectCase:
         required = self.required | other.required
         if high is not None and max(low, len(required)) > high:
             return None
-        evaluated = self.evaluated if other.evaluated is None else (
-            other.evaluated if self.evaluated is None else self.evaluated.union(other.evaluated)
+        evaluated = (
+            self.evaluated
+            if other.evaluated is None
+            else (other.evaluated if self.evaluated is None else self.evaluated.union(other.evaluated))
         )
         return ObjectCase(
             tuple(names.items()), required, self.rest | other.rest,
