@@ -298,3 +298,19 @@ def test_random_tokenisations_spell_the_text(rng):
     ways = list(random_tokenisations("hello 🙂 world".encode(), tokens, 20, rng))
     assert all(b"".join(tokens[t] for t in way) == "hello 🙂 world".encode() for way in ways)
     assert len({tuple(way) for way in ways}) > 5
+
+
+@pytest.mark.parametrize(
+    ("text", "is_repeated"),
+    [
+        (b'{"a":1,"a"', True),
+        (b'{"a":1,"a', False),
+        (b'{"a":{"a":1},"b":["a","a"]', False),
+        (rb'{"\u0061": 1 , "a"', True),
+        (b'[{"a":1},{"a"', False),
+        (rb'{"a\"":"x,\\","a"', False),
+        (b'{"a":1,"b":"a","a":', True),
+    ],
+)
+def test_a_name_that_comes_twice_is_seen(text, is_repeated):
+    assert oracle.repeats_a_name(text) == is_repeated

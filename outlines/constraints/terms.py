@@ -64,7 +64,7 @@ def _symbols(term: Term, before: Neighbour, after: Neighbour) -> Symbols:
             return ()
         return (expression,)
     if isinstance(term, JsonSchema):
-        return schema_symbols(json.loads(term.schema), term.whitespace_pattern, term.is_closed)
+        return schema_symbols(json.loads(term.schema), term.options, term.is_closed)
     if isinstance(term, Sequence):
         return _sequence_symbols(term, before, after)
     if isinstance(term, Alternatives):

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from outlines.exceptions import shorten
+from outlines.types.json_options import JsonOptions
 from outlines.types.json_schema_regex import schema_regex
 from outlines.types.json_schema_utils import (
     json_schema_dict_to_dataclass,
@@ -38,11 +39,17 @@ class JsonSchema(_TextTerm):
     ensure_ascii
         Write the characters of the schema that aren't ASCII as `\uXXXX`. A schema given as text is never
         rewritten.
+    indent, property_order, number_forms, ascii_only, max_depth, max_digits, max_exponent, formats,
+    unknown_formats, registry
+        How the JSON text is written and what is taken of the schema: see `JsonOptions`. As the white space, they take
+        no part in equality.
 
     Attributes
     ----------
     schema : str
         Text of the schema.
+    options : JsonOptions
+        How the JSON text is written.
     is_closed : bool
         Whether objects have their declared members alone where the schema says nothing of others: so for what a
         class describes, as its schema doesn't say that the class ignores them. `extra="allow"` says otherwise.
@@ -59,9 +66,33 @@ class JsonSchema(_TextTerm):
 
     _text_field = "schema"
 
-    def __init__(self, schema: Any, whitespace_pattern: str | None = None, ensure_ascii: bool = True):
+    @property
+    def whitespace_pattern(self) -> str | None:
+        """The pattern of white space as it was given."""
+        return self.options.whitespace_pattern
+
+    def __init__(
+        self,
+        schema: Any,
+        whitespace_pattern: str | None = None,
+        ensure_ascii: bool = True,
+        *,
+        indent: int | None = None,
+        property_order: str = "declared",
+        number_forms: str = "plain",
+        ascii_only: bool = False,
+        max_depth: int | None = None,
+        max_digits: int | None = None,
+        max_exponent: int | None = None,
+        formats: str = "assert",
+        unknown_formats: str = "warn",
+        registry: Any = None,
+    ):
         self.schema = _schema_text(schema, ensure_ascii)
-        self.whitespace_pattern = whitespace_pattern
+        self.options = JsonOptions(
+            whitespace_pattern, indent, property_order, number_forms, ascii_only, max_depth, max_digits,
+            max_exponent, formats, unknown_formats, registry,
+        )  # fmt: skip
         self.is_closed = _is_schema_class(schema)
         _check_schema_text(self.schema)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from fractions import Fraction
 from functools import lru_cache
-from typing import TypeAlias
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from outlines.constraints.expression import (
     EMPTY,
@@ -24,9 +24,15 @@ from outlines.constraints.expression import (
     star,
     union,
 )
+from outlines.constraints.items import Literal, Symbol, Symbols, Union
+from outlines.constraints.json_schema.decimals import Magnitudes
 from outlines.exceptions import LimitError
+from outlines.types.json_options import JsonOptions
 
-__all__ = ["INTEGER", "NUMBER", "number_texts"]
+if TYPE_CHECKING:
+    from outlines.constraints.json_schema.value_sets import NumberCase
+
+__all__ = ["INTEGER", "NUMBER", "NumberForms", "number_symbol", "number_texts"]
 
 _DIGIT = byte_range(0x30, 0x39)
 _ZERO = literal(b"0")
@@ -99,6 +105,61 @@ def _decimal(value: Fraction) -> tuple[str, str]:
 
 #: Digits of a bound; a double has at most 309 before its point.
 MAX_DIGITS = 400
+
+
+class NumberForms(NamedTuple):
+    """Which texts of a number are written: the options of `JsonOptions`."""
+
+    all_forms: bool = False
+    max_digits: int | None = None
+    max_exponent: int | None = None
+
+    @classmethod
+    def of(cls, options: JsonOptions) -> NumberForms:
+        """Give what the options say."""
+        return cls(options.number_forms == "all", options.max_digits, options.max_exponent)
+
+
+_PLAIN = NumberForms()
+_MINUS_SIGN = Literal(b"-")
+
+
+@lru_cache(maxsize=1024)
+def number_symbol(case: NumberCase, forms: NumberForms = _PLAIN) -> Symbol:
+    """Give what writes the numbers of a case: bounds alone as an expression, all else as arithmetic."""
+    bounds = case.low, case.low_open, case.high, case.high_open
+    if forms == _PLAIN and case.multiple is None and not case.not_multiples and not case.excluded:
+        return number_texts(case.is_integer, *bounds)
+    while True:
+        positive, negative = _magnitudes_of(case, forms, 1).start(), _magnitudes_of(case, forms, -1).start()
+        ways: list[Symbols] = [] if positive is None else [(positive,)]
+        if negative is not None:
+            ways.append((_MINUS_SIGN, negative))
+        if ways or case.is_empty():
+            return Union(*ways)
+        if forms.max_digits is not None and forms.max_digits < 2 * MAX_DIGITS:  # as many as its shortest number needs
+            forms = forms._replace(max_digits=forms.max_digits + 1)
+        else:
+            forms = NumberForms(forms.all_forms)
+
+
+def _magnitudes_of(case: NumberCase, forms: NumberForms, sign: int) -> Magnitudes:
+    """Give what is written after a sign."""
+    low, low_open, high, high_open = case.low, case.low_open, case.high, case.high_open
+    if sign < 0:
+        low, high = None if high is None else -high, None if low is None else -low
+        low_open, high_open = high_open, low_open
+    if low is None or low < 0:
+        low, low_open = Fraction(0), False
+    is_free = case.low is None and case.high is None and case.step is None and not case.not_multiples
+    return Magnitudes(
+        low, low_open, high, high_open, case.step, tuple(sorted(case.not_multiples)),
+        frozenset(sign * number for number in case.excluded if sign * number >= 0),
+        has_fraction=forms.all_forms or not case.is_integer,
+        has_exponent=forms.all_forms or (is_free and not case.excluded),
+        max_digits=forms.max_digits,
+        max_exponent=forms.max_exponent,
+    )  # fmt: skip
 
 
 def _digits(low: int, high: int) -> Expression:
