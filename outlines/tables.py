@@ -13,7 +13,7 @@ import numpy as np
 
 from outlines.automaton import END, Automaton, HeadSymbol, Threads
 from outlines.constraints.expression import Expression
-from outlines.constraints.items import Literal, Symbols, WordNode
+from outlines.constraints.items import Head, Literal, Symbols, WordNode
 from outlines.constraints.names import KeyPlace, Keys
 from outlines.constraints.strings import Text
 from outlines.exceptions import EmptyLanguageError, LimitError
@@ -267,8 +267,41 @@ class Tables:
             return self._walk_keys(node, head, tail)  # type: ignore[arg-type]
         if kind is Text:
             return self._walk_text(node, head, tail)  # type: ignore[arg-type]
-        assert kind is WordNode
-        return self._walk_words(node, head, tail)  # type: ignore[arg-type]
+        if kind is WordNode:
+            return self._walk_words(node, head, tail)  # type: ignore[arg-type]
+        return self._walk_head(node, head, tail)  # type: ignore[arg-type]
+
+    def _walk_head(self, node: int, head: Head, tail: int) -> _Found:
+        """Read a byte at a time, in any head; where it ends the tail goes on, from all such places at once."""
+        trie, push = self._trie, self._automaton.push
+        tokens: list[int] = []
+        exits: dict[int, list[int]] = {}  # nodes by the tail that goes on from them
+        stack = [(node, head, tail)]
+        while stack:
+            at, here, rest = stack.pop()
+            for byte, below in trie.children[at].items():
+                outcome = here.step(byte)
+                if outcome is None:
+                    continue
+                tokens += trie.tokens[below]
+                if not trie.children[below]:
+                    continue
+                successor, under = outcome
+                following = push(under, rest) if under else rest
+                if type(successor) is not type(here):
+                    top = following if successor is None else self._automaton.put(successor, following)
+                    exits.setdefault(top, []).append(below)
+                    continue
+                if successor.ended is not None:
+                    exits.setdefault(push(successor.ended, following), []).append(below)
+                if successor.is_open:
+                    stack.append((below, successor, following))
+        parts: list[_Found] = [((), tuple(tokens))]
+        for following, nodes in exits.items():
+            merged = trie.merge(np.asarray([member for at in nodes for member in trie.members(at)]))
+            if merged is not None and following:
+                parts.append(self._walk(merged, following))
+        return _join(parts)
 
     def _walk_literal(self, node: int, head: Literal, tail: int) -> _Found:
         trie = self._trie
