@@ -7,7 +7,9 @@ something else must go on. Exits are merged into one trie node, from which a tai
 
 from __future__ import annotations
 
+import re
 import weakref
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -21,7 +23,7 @@ from outlines.spread import Run, Spread, Start, State, StateNumbers, join, sprea
 from outlines.trie import ROOT, Trie
 from outlines.vocabulary import Vocabulary
 
-__all__ = ["HeadTables", "Reach", "TextReach"]
+__all__ = ["HeadTables", "Judged", "Reach", "TextReach"]
 
 #: Bytes that a class must have for the walk along it to be kept and shared.
 _WIDE_CLASS = 10
@@ -147,6 +149,48 @@ class Walk(NamedTuple):
         return self.inside[-1][1] if self.inside else 0
 
 
+class Judged:
+    """Tokens that can't be judged by where they leave a head alone, since what they hold may repeat what was written.
+
+    `nodes` has a flag a node: whether such a token is at it or below.
+    """
+
+    __slots__ = ("tokens", "nodes", "_trie", "_below")
+
+    def __init__(self, trie: Trie, texts: Sequence[bytes | None], pattern: re.Pattern[bytes]):
+        self.tokens = frozenset(token for token, text in enumerate(texts) if text and pattern.search(text))
+        flags = bytearray(trie.num_nodes)
+        for token in self.tokens:
+            at = int(trie.token_node[token])
+            while not flags[at]:
+                flags[at] = 1
+                at = int(trie.parent[at])
+        self.nodes = bytes(flags)
+        self._trie = trie
+        self._below: dict[tuple[int, ...], frozenset[int]] = {}
+
+    def below(self, members: tuple[int, ...]) -> frozenset[int]:
+        """Give the tokens below some nodes."""
+        if members == (ROOT,):
+            return self.tokens
+        found = self._below.get(members)
+        if found is None:
+            tokens: set[int] = set()
+            stack = [n for n in members if self.nodes[n]]
+            while stack:
+                for below in self._trie.children[stack.pop()].values():
+                    if self.nodes[below]:
+                        tokens.update(token for token in self._trie.tokens[below] if token in self.tokens)
+                        stack.append(below)
+            found = self._below[members] = frozenset(tokens)
+        return found
+
+
+#: A name that ends, and after a comma another one; an element, and after a comma another one.
+_REPEATING = re.compile(rb'"[^,]*,.*".*"', re.DOTALL)
+_SEPARATING = re.compile(rb",")
+
+
 class HeadTables:
     """All that is known of heads under one vocabulary, shared by its constraints.
 
@@ -157,6 +201,9 @@ class HeadTables:
     """
 
     def __init__(self, vocabulary: Vocabulary):
+        self._tokens = vocabulary.tokens
+        self._repeating: Judged | None = None
+        self._separating: Judged | None = None
         self.trie = vocabulary.trie
         self.num_tokens = vocabulary.num_tokens
         self.num_words = vocabulary.num_words
@@ -166,6 +213,20 @@ class HeadTables:
         self._runs: dict[tuple[int, bytes], Run] = {}
         self._any_texts: dict[int, tuple[tuple[Base, ...], tuple[int, ...]]] = {}
         self.num_bytes = 0
+
+    @property
+    def repeating(self) -> Judged:
+        """Tokens that end a name and hold another one."""
+        if self._repeating is None:
+            self._repeating = Judged(self.trie, self._tokens, _REPEATING)
+        return self._repeating
+
+    @property
+    def separating(self) -> Judged:
+        """Tokens that may end an element and begin another one."""
+        if self._separating is None:
+            self._separating = Judged(self.trie, self._tokens, _SEPARATING)
+        return self._separating
 
     def reach(self, node: int, expression: Expression) -> Reach:
         """Give what an expression reaches from a node, the node itself excluded."""

@@ -8,16 +8,18 @@ found once is kept, so a warm step is two dictionary lookups.
 from __future__ import annotations
 
 import itertools
+from collections.abc import Set
 
 import numpy as np
 
 from outlines.automaton import END, Automaton, HeadSymbol, Threads
 from outlines.constraints.expression import Expression
-from outlines.constraints.items import Head, Literal, Symbols, WordNode
+from outlines.constraints.items import Literal, Symbols, WordNode
 from outlines.constraints.names import KeyPlace, Keys
+from outlines.constraints.recorded import RecordedHead
 from outlines.constraints.strings import Text
 from outlines.exceptions import EmptyLanguageError, LimitError
-from outlines.reach import HeadTables, Reach
+from outlines.reach import HeadTables, Judged, Reach
 from outlines.rows import Base, Words, bases_and_list, pack, unpack
 from outlines.trie import ROOT
 from outlines.vocabulary import WORD_BITS, Vocabulary
@@ -267,41 +269,11 @@ class Tables:
             return self._walk_keys(node, head, tail)  # type: ignore[arg-type]
         if kind is Text:
             return self._walk_text(node, head, tail)  # type: ignore[arg-type]
+        if kind is RecordedHead:
+            return self._walk_recorded(node, head, tail)  # type: ignore[arg-type]
         if kind is WordNode:
             return self._walk_words(node, head, tail)  # type: ignore[arg-type]
-        return self._walk_head(node, head, tail)  # type: ignore[arg-type]
-
-    def _walk_head(self, node: int, head: Head, tail: int) -> _Found:
-        """Read a byte at a time, in any head; where it ends the tail goes on, from all such places at once."""
-        trie, push = self._trie, self._automaton.push
-        tokens: list[int] = []
-        exits: dict[int, list[int]] = {}  # nodes by the tail that goes on from them
-        stack = [(node, head, tail)]
-        while stack:
-            at, here, rest = stack.pop()
-            for byte, below in trie.children[at].items():
-                outcome = here.step(byte)
-                if outcome is None:
-                    continue
-                tokens += trie.tokens[below]
-                if not trie.children[below]:
-                    continue
-                successor, under = outcome
-                following = push(under, rest) if under else rest
-                if type(successor) is not type(here):
-                    top = following if successor is None else self._automaton.put(successor, following)
-                    exits.setdefault(top, []).append(below)
-                    continue
-                if successor.ended is not None:
-                    exits.setdefault(push(successor.ended, following), []).append(below)
-                if successor.is_open:
-                    stack.append((below, successor, following))
-        parts: list[_Found] = [((), tuple(tokens))]
-        for following, nodes in exits.items():
-            merged = trie.merge(np.asarray([member for at in nodes for member in trie.members(at)]))
-            if merged is not None and following:
-                parts.append(self._walk(merged, following))
-        return _join(parts)
+        return self._walk_steps(node, head, tail)
 
     def _walk_literal(self, node: int, head: Literal, tail: int) -> _Found:
         trie = self._trie
@@ -334,6 +306,32 @@ class Tables:
                 stack.append((below, branch))
         return _join([((), tuple(tokens)), *parts]) if parts else ((), tuple(tokens))
 
+    def _walk_steps(self, node: int, head: HeadSymbol, tail: int) -> _Found:
+        """Step any other head along the trie, byte by byte."""
+        trie, push = self._trie, self._automaton.push
+        tokens: list[int] = []
+        parts: list[_Found] = []
+        stack = [(node, head, tail)]
+        while stack:
+            at, head, tail = stack.pop()
+            for byte, below in trie.children[at].items():
+                outcome = head.step(byte)  # type: ignore[union-attr]
+                if outcome is None:
+                    continue
+                successor, under = outcome
+                rest = push(under, tail) if under else tail
+                tokens += trie.tokens[below]
+                if not trie.children[below]:
+                    continue
+                if successor is None:
+                    parts.append(self._walk(below, rest))
+                    continue
+                if successor.ended is not None:
+                    parts.append(self._walk(below, push(successor.ended, rest)))
+                if successor.is_open:
+                    stack.append((below, successor, rest))
+        return _join([((), tuple(tokens)), *parts]) if parts else ((), tuple(tokens))
+
     def _walk_text(self, node: int, head: Text, tail: int) -> _Found:
         """Counts are filters: on the tokens inside, on those that end with the quote, and on those that reach past."""
         reach = self._heads.text_reach(node, head.state)
@@ -358,30 +356,55 @@ class Tables:
         if head.free is None:
             return self._walk_declared(node, head, tail)
         push, trie = self._automaton.push, self._trie
-        free_tail = push(head.free, tail)
-        reach = self._heads.reach(node, head.place.rest)
+        free_tail = push(head.free.otherwise(), tail)
+        reach = self._heads.reach(node, head.rest)
         bases, tokens = reach.bases, reach.tokens
         if reach.exit is not None:
             past = self._walk(reach.exit, free_tail)
             bases, tokens = bases + past[0], tokens + past[1]
-        taken: set[int] = set()  # tokens in which a declared name ends: not free ones
+        taken: set[int] = set()  # tokens in which a declared name ends, or one written before: not free ones
         given: list[_Found] = []
-        for below, place, name in self._names_within(node, head.place):
-            taken.update(trie.tokens[below])
-            free_bases, free_tokens = self._walk(below, free_tail)
-            taken.update(free_tokens)
-            for base in free_bases:
-                taken.update(unpack(base.words).tolist())
-            if head.allows(name, place):
-                given.append(((), trie.tokens[below]))
-                given.append(self._walk(below, push(place.table.member(name), tail)))
-        if not taken:
-            return _join([(bases, tokens), *given]) if given else (bases, tokens)
-        cleared = pack(list(taken), self.vocabulary.num_words)
-        bases = tuple(
-            Base(base.words & ~cleared) if (base.words & cleared).any() else base for base in bases
-        )
-        return _join([(bases, tuple(token for token in tokens if token not in taken)), *given])
+        for start in (head.place, head.seen):
+            if start is None:
+                continue
+            for below, place, name in self._names_within(node, start):
+                taken.update(trie.tokens[below])
+                free_bases, free_tokens = self._walk(below, free_tail)
+                taken.update(free_tokens)
+                for base in free_bases:
+                    taken.update(unpack(base.words).tolist())
+                if start is head.place and head.allows(name, place):
+                    given.append(((), trie.tokens[below]))
+                    given.append(self._walk(below, push(place.table.member(name), tail)))
+        if taken:
+            given.append(_without(bases, tokens, taken, self.vocabulary.num_words))
+        else:
+            given.append((bases, tokens))
+        return self._judge(node, self._automaton.put(head, tail), _join(given), self._heads.repeating)
+
+    def _walk_recorded(self, node: int, head: RecordedHead, tail: int) -> _Found:
+        """Walk as if nothing were remembered, and judge the tokens that reach past what is."""
+        first, *rest = head.as_any()
+        found = self._walk_thread(node, self._automaton.put(first, self._automaton.push(tuple(rest), tail)))
+        return self._judge(node, self._automaton.put(head, tail), found, self._heads.separating)
+
+    def _judge(self, node: int, thread: int, found: _Found, judged: Judged) -> _Found:
+        """Correct what a walk found for the tokens that depend on the text itself, one by one."""
+        trie, members = self._trie, self._trie.members
+        if not any(judged.nodes[n] for n in members(node)):
+            return found
+        allowed: list[int] = []
+        stack = [(node, (thread,))]
+        while stack:
+            at, threads = stack.pop()
+            for byte, below in trie.children[at].items():
+                if any(judged.nodes[n] for n in members(below)):
+                    after = self._automaton.step(threads, byte)
+                    if after:
+                        allowed += [token for token in trie.tokens[below] if token in judged.tokens]
+                        stack.append((below, after))
+        bases, tokens = _without(*found, judged.below(members(node)), self.vocabulary.num_words)
+        return bases, (*tokens, *allowed)
 
     def _names_within(self, node: int, place: KeyPlace) -> list[tuple[int, KeyPlace, int]]:
         """Give where declared names end below a node: the node after the quote, the place before it, the name."""
@@ -437,6 +460,13 @@ class Tables:
                     found.append((children[byte], branches[byte]))
                     stack.append((children[byte], branches[byte]))
         return found
+
+
+def _without(bases: tuple[Base, ...], tokens: tuple[int, ...], taken: Set[int], num_words: int) -> _Found:
+    """Take some tokens out of what was found."""
+    cleared = pack(list(taken), num_words)
+    bases = tuple(Base(base.words & ~cleared) if (base.words & cleared).any() else base for base in bases)
+    return bases, tuple(token for token in tokens if token not in taken)
 
 
 def _join(parts: list[_Found]) -> _Found:

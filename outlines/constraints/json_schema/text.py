@@ -23,7 +23,8 @@ from outlines.constraints.expression import (
     union,
 )
 
-__all__ = ["ANY_TEXT", "CHARACTER", "QUOTE", "STRING_REST", "Spelling", "dump", "encode", "is_text", "spelling"]
+__all__ = ["ANY_TEXT", "CHARACTER", "QUOTE", "STRING_REST", "Spelling", "dump", "encode", "is_text",
+           "name_text", "spelling"]  # fmt: skip
 
 QUOTE = literal(b'"')
 
@@ -132,6 +133,11 @@ def is_text(value: str) -> bool:
     return not any("\ud800" <= character <= "\udfff" for character in value)
 
 
+def name_text(name: str) -> bytes:
+    """Give a name as one of its texts, without the opening quote and with the closing one."""
+    return dump(name)[1:]
+
+
 class Spelling:
     """How strings and names are spelt: in all ways, or in those of ASCII alone."""
 
@@ -155,6 +161,10 @@ class Spelling:
     def name_text(self, name: str) -> bytes:
         """Give a declared name as it's written, without the opening quote and with the closing one."""
         return self.dump(name)[1:]
+
+    def canonical(self, name: bytes) -> bytes:
+        """Give a name as `name_text` would write it, from any way to write it."""
+        return name if b"\\" not in name else self.name_text(json.loads(b'"' + name))
 
     def unescape(self, escape: bytes) -> bytes:
         """Give an escape sequence (or a pair of surrogates) as `name_text` would write its character."""

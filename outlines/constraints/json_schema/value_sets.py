@@ -1,8 +1,8 @@
 """What a schema denotes: a value set, as a union of cases, each of one type of JSON value.
 
-Schemas inside a case (of a member, of an element) are *formulas*: conjunctions of places in the schema document, as
-frozen sets of their numbers. The empty one is any JSON value. allOf and keywords beside anyOf or $ref are the meet of
-cases, computed here; what needs a complement (not, oneOf with overlapping branches, if) isn't read yet.
+Schemas inside a case (of a member, of an element) are *formulas*: conjunctions of places in the schema document and of
+complements, as frozen sets of their numbers. The empty one is any JSON value. Each kind of case knows its meet with
+another and its complement; those of arrays and objects are in files of their own.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from decimal import Decimal
 from fractions import Fraction
 from functools import lru_cache, reduce
 from typing import Any, TypeAlias
@@ -22,15 +23,19 @@ from outlines.constraints.expression import (
     intersected,
     intersection,
     is_empty,
+    repeat,
     spine,
     star,
 )
+from outlines.constraints.json_schema.arrays import ArrayCase
 from outlines.constraints.json_schema.numbers import number_texts
+from outlines.constraints.json_schema.objects import ANYTHING, NEVER, Formula, ObjectCase, least
 from outlines.constraints.json_schema.text import CHARACTER, QUOTE, STRING_REST
 from outlines.constraints.strings import TextBounds, TextState
 
 __all__ = [
     "ANYTHING",
+    "NEVER",
     "ArrayCase",
     "Case",
     "Formula",
@@ -41,15 +46,11 @@ __all__ = [
     "WordCase",
     "is_empty_scalar",
     "json_type",
+    "language_of",
     "meet",
     "string_case",
     "text_state",
 ]
-
-#: A conjunction of places in the schema, by number.
-Formula: TypeAlias = "frozenset[int]"
-
-ANYTHING: Formula = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,7 +166,7 @@ class StringCase:
         patterns = {self.pattern, other.pattern} - {STRING_REST}  # any pattern is within it
         return StringCase(
             max(self.low, other.low),
-            _least(self.high, other.high),
+            least(self.high, other.high),
             intersection(*patterns) if patterns else STRING_REST,
         )
 
@@ -196,6 +197,13 @@ def text_state(pattern: Expression) -> TextState:
     return TextState(pattern, STRING_REST, STRING_REST, {})
 
 
+def language_of(case: StringCase) -> Expression:
+    """Give the strings of a case as one expression, lengths and all."""
+    if case.low == 0 and case.high is None:
+        return case.pattern
+    return intersection(case.pattern, concat(repeat(CHARACTER, case.low, case.high), QUOTE))
+
+
 def string_case(pattern: Expression) -> StringCase:
     """Give the strings with a pattern; what repeats a character so many times is a length, not a pattern."""
     *body, end = spine(pattern)
@@ -218,39 +226,12 @@ def is_character(expression: Expression) -> bool:
     return is_empty(intersection(expression, complement(CHARACTER)))
 
 
-@dataclass(frozen=True, slots=True)
-class ArrayCase:
-    """The arrays whose elements are in `prefix` and then `rest`, `low` to `high` of them."""
-
-    prefix: tuple[Formula, ...] = ()
-    rest: Formula = ANYTHING
-    low: int = 0
-    high: int | None = None
-
-    def element(self, index: int) -> Formula:
-        """Give the formula of the element at an index."""
-        return self.prefix[index] if index < len(self.prefix) else self.rest
-
-
-@dataclass(frozen=True, slots=True)
-class ObjectCase:
-    """The objects whose members are declared by `names`, in this order, or else are in `rest`."""
-
-    names: tuple[tuple[str, Formula], ...] = ()
-    required: frozenset[str] = frozenset()
-    rest: Formula = ANYTHING
-
-    def all_names(self) -> list[tuple[str, Formula]]:
-        """Give the declared names, and after them those that are required all the same."""
-        declared = {name for name, _ in self.names}
-        return [*self.names, *((name, self.rest) for name in sorted(self.required - declared))]
-
-
 @dataclass(frozen=True, slots=True, eq=False)
 class NamedCase:
-    """One value that the schema names, by enum or const."""
+    """One value that the schema names, by enum or const, if it's in each of `within`."""
 
     value: Any
+    within: tuple[Case, ...] = ()
 
 
 Case: TypeAlias = "WordCase | NumberCase | StringCase | ArrayCase | ObjectCase | NamedCase"
@@ -264,7 +245,7 @@ def json_type(value: Any) -> str:
         return "boolean"
     if isinstance(value, int):
         return "integer"
-    if isinstance(value, float):
+    if isinstance(value, float | Decimal):
         return "number"
     kinds: dict[type, str] = {str: "string", list: "array", dict: "object"}
     return kinds[type(value)]
@@ -282,17 +263,8 @@ def meet(left: Case, right: Case) -> Case | None:
     if isinstance(left, StringCase):
         assert isinstance(right, StringCase)
         return left.meet(right)
-    if isinstance(left, ArrayCase):
-        assert isinstance(right, ArrayCase)
-        low, high = max(left.low, right.low), _least(left.high, right.high)
-        length = max(len(left.prefix), len(right.prefix))
-        prefix = tuple(left.element(i) | right.element(i) for i in range(length))
-        return None if high is not None and low > high else ArrayCase(prefix, left.rest | right.rest, low, high)
-    assert isinstance(left, ObjectCase) and isinstance(right, ObjectCase)
-    ours, theirs = dict(left.names), dict(right.names)
-    names = {name: formula | theirs.get(name, right.rest) for name, formula in ours.items()}
-    names.update({name: formula | left.rest for name, formula in theirs.items() if name not in ours})
-    return ObjectCase(tuple(names.items()), left.required | right.required, left.rest | right.rest)
+    assert isinstance(left, ArrayCase | ObjectCase)
+    return left.meet(right)  # type: ignore[arg-type]
 
 
 def _tighter(bounds: Iterable[tuple[Fraction | None, bool]], choose: Any) -> tuple[Fraction | None, bool]:
@@ -301,10 +273,6 @@ def _tighter(bounds: Iterable[tuple[Fraction | None, bool]], choose: Any) -> tup
         return None, False
     value = choose(value for value, _ in given)
     return value, any(is_open for bound, is_open in given if bound == value)
-
-
-def _least(left: int | None, right: int | None) -> int | None:
-    return right if left is None else left if right is None else min(left, right)
 
 
 @lru_cache(maxsize=1024)

@@ -1,8 +1,4 @@
-"""The writer: value sets to items and heads, JSON text in declared order.
-
-White space is the layout's. Declared members come in their order, optional ones may be left out; members that aren't
-declared come after them.
-"""
+"""The writer: value sets to items and heads. White space is the layout's; arrays and objects have files of their own."""
 
 from __future__ import annotations
 
@@ -10,10 +6,13 @@ from dataclasses import replace
 from typing import Any
 
 from outlines.constraints.expression import EPSILON, Expression, concat, counts, spine
-from outlines.constraints.items import Alternatives, Item, Literal, Symbol, Symbols, Union, words
+from outlines.constraints.items import Alternatives, Item, Literal, Symbol, Symbols, words
+from outlines.constraints.json_schema.array_writer import ArrayWriter, StatefulArrayWriter
 from outlines.constraints.json_schema.layout import Depth, Layout
+from outlines.constraints.json_schema.membership import exact
 from outlines.constraints.json_schema.numbers import NumberForms, number_symbol
-from outlines.constraints.json_schema.reader import Document, exact
+from outlines.constraints.json_schema.object_writer import ObjectWriter, StatefulObjectWriter
+from outlines.constraints.json_schema.reader import Document
 from outlines.constraints.json_schema.text import QUOTE, Spelling, spelling
 from outlines.constraints.json_schema.value_sets import (
     ANYTHING,
@@ -29,7 +28,6 @@ from outlines.constraints.json_schema.value_sets import (
     string_case,
     text_state,
 )
-from outlines.constraints.names import Keys, NameTable
 from outlines.constraints.strings import text
 from outlines.exceptions import EmptyLanguageError
 from outlines.types.json_options import DEFAULTS, JsonOptions
@@ -87,6 +85,7 @@ class Writer:
         self.layout = layout
         self.spelling = spelling
         self.forms = forms
+        self.is_any_order = document.options.property_order == "any"
         self._values: dict[tuple[Formula, Depth], Value] = {}
 
     def release(self) -> None:
@@ -108,10 +107,20 @@ class Writer:
         if isinstance(case, StringCase):
             return self.string_symbols(case)
         if isinstance(case, ArrayCase):
-            return ArrayWriter(self, case, depth).symbols()
+            if case.is_plain:
+                return ArrayWriter(self, case, depth).symbols()
+            return StatefulArrayWriter(self, self.document.array_states(case), depth).symbols()
         if isinstance(case, ObjectCase):
-            return ObjectWriter(self, case, depth).symbols()
+            if case.is_plain and not self.is_any_order:
+                return ObjectWriter(self, case, depth).symbols()
+            return StatefulObjectWriter(self, self.document.object_states(case), depth, self.is_any_order).symbols()
         return self.named(case.value, depth)
+
+    def as_written(self, case: Case) -> Case:
+        """Give a named object as a case of its kind where its members may come in any order, arrays of them too."""
+        if self.is_any_order and isinstance(case, NamedCase) and isinstance(case.value, list | dict):
+            return self.document.algebra.spelt_out(case)
+        return case
 
     def string_symbols(self, case: StringCase) -> Symbols:
         if case.low == 0 and case.high is None:
@@ -182,7 +191,7 @@ class Value(Item):
         writer = self.writer
         scalars: dict[bytes, None] = {}  # all words and named scalars are one head
         alternatives: list[Symbols] = []
-        for case in writer.document.value_set(self.formula):
+        for case in map(writer.as_written, writer.document.value_set(self.formula)):
             if not writer.document.has_value(case):
                 continue
             if self.depth.budget == 0 and isinstance(case, ArrayCase | ObjectCase):
@@ -195,187 +204,4 @@ class Value(Item):
                 alternatives.append(writer.case_symbols(case, self.depth))
         if scalars:
             alternatives.append((words(list(scalars)),) if len(scalars) > 1 else (Literal(next(iter(scalars))),))
-        return alternatives
-
-
-class ArrayWriter:
-    """Writes the arrays of a case. What follows element i depends on i alone, with the bounds on how many."""
-
-    def __init__(self, writer: Writer, case: ArrayCase, depth: Depth):
-        self.writer = writer
-        self.depth = depth
-        self.below = writer.layout.below(depth)
-        self.case = case
-        self.low = case.low
-        self.high = case.high
-        # The first element that has no value is where every array must have ended.
-        for i in range(len(case.prefix) + 1):
-            if (self.high is None or i < self.high) and not writer.document.is_inhabited(case.element(i)):
-                self.high = i
-        self._rests: dict[tuple[int, int, int | None], Elements] = {}
-
-    def release(self) -> None:
-        """Forget the items, as `Item.release`."""
-        self._rests.clear()
-
-    def symbols(self) -> Symbols:
-        """Give an array of the case."""
-        start = self.rest(0, self.low, self.high)
-        return _OPEN_ARRAY, *self.writer.layout.opened(), start
-
-    def rest(self, index: int, low: int, high: int | None) -> Elements:
-        """Give what follows `index` elements with `low` to `high` still to come."""
-        if index > len(self.case.prefix) + 1:
-            index = len(self.case.prefix) + 1  # beyond the prefix all places are alike
-        key = (index, low, high)
-        found = self._rests.get(key)
-        if found is None:
-            found = self._rests[key] = Elements(self, *key)
-        return found
-
-
-class Elements(Item):
-    """The rest of an array after some elements, with its closing bracket."""
-
-    __slots__ = ("array", "index", "low", "high")
-
-    def __init__(self, array: ArrayWriter, index: int, low: int, high: int | None):
-        self.array = array
-        self.index = index
-        self.low = low
-        self.high = high
-
-    def release(self) -> None:
-        """Let the array's writer forget this."""
-        self.array.release()
-
-    def expand(self) -> Alternatives:
-        """Give the end, where enough are there, and one more element, where there's room."""
-        array, index = self.array, self.index
-        layout, depth = array.writer.layout, array.depth
-        alternatives: list[Symbols] = []
-        if self.low == 0:
-            end = layout.closing_array(depth) if index else layout.empty_array(array.case.high != 0)
-            alternatives.append((*end, _CLOSE_ARRAY))
-        if self.high is None or self.high > 0:
-            value = array.writer.value(array.case.element(index), array.below)
-            rest = array.rest(index + 1, max(self.low - 1, 0), None if self.high is None else self.high - 1)
-            begin = (*layout.array_comma, _COMMA, *layout.next(depth)) if index else layout.first(depth)
-            alternatives.append((*begin, value, rest))
-        return alternatives
-
-
-class ObjectWriter:
-    """Writes the objects of a case. What follows a member depends on how far the declared names have come."""
-
-    def __init__(self, writer: Writer, case: ObjectCase, depth: Depth):
-        self.writer = writer
-        self.depth = depth
-        self.below = writer.layout.below(depth)
-        self.required = case.required
-        document = writer.document
-        all_names = case.all_names()
-        self.names = [(name, formula) for name, formula in all_names if document.is_inhabited(formula)]
-        self.last = len(self.names)  # the place of members that aren't declared
-        self.next_required = [self.last] * (self.last + 1)
-        for i in range(self.last - 1, -1, -1):
-            self.next_required[i] = i if self.names[i][0] in case.required else self.next_required[i + 1]
-        self._afters: dict[int, AfterMember] = {}
-        self.free: Symbols | None = None
-        if document.is_inhabited(case.rest):
-            value = writer.value(case.rest, self.below)
-            self.free = (*writer.colon, value, *writer.layout.after_member, self.after(self.last))
-        self._keys: dict[int, Symbols | None] = {}
-        # Names that have no value stay in the tree of names, so that no free name means one of them.
-        self._valueless = [name for name, formula in all_names if not document.is_inhabited(formula)]
-        self._table: NameTable | None = None
-
-    @property
-    def table(self) -> NameTable:
-        """The tree of names, made when there's a choice."""
-        if self._table is None:
-            declared = [*[name for name, _ in self.names], *self._valueless]
-            spelling = self.writer.spelling
-            names = [spelling.name_text(name) for name in declared]
-            self._table = NameTable(names, self.member, spelling.string_rest, spelling.unescape)
-        return self._table
-
-    def after(self, place: int) -> AfterMember:
-        """Give what follows the member before a place."""
-        found = self._afters.get(place)
-        if found is None:
-            found = self._afters[place] = AfterMember(self, place)
-        return found
-
-    def member(self, place: int) -> Symbols:
-        """Give what follows the name of a declared member."""
-        writer = self.writer
-        value = writer.value(self.names[place][1], self.below)
-        return (*writer.colon, value, *writer.layout.after_member, self.after(place + 1))
-
-    def release(self) -> None:
-        """Forget the items, as `Item.release`."""
-        self._afters.clear()
-        self._keys.clear()
-        self.free = None
-        if self._table is not None:
-            self._table.release()
-
-    def symbols(self) -> Symbols:
-        """Give an object of the case."""
-        keys, may_end = self.keys(0), self.may_end(0)
-        alternatives: list[Symbols] = []
-        if keys is not None:
-            alternatives.append((*self.writer.layout.first(self.depth), *keys))
-        if may_end:
-            alternatives.append((_CLOSE_OBJECT,))
-        return _OPEN_OBJECT, *self.writer.layout.opened(), Union(*alternatives)
-
-    def may_end(self, place: int) -> bool:
-        """Tell whether no declared name from a place on is required."""
-        return self.next_required[place] == self.last
-
-    def keys(self, place: int) -> Symbols | None:
-        """Give the next member, from its name on; None if no member can follow."""
-        if place not in self._keys:
-            self._keys[place] = self._find_keys(place)
-        return self._keys[place]
-
-    def _find_keys(self, place: int) -> Symbols | None:
-        free = self.free if self.may_end(place) else None
-        last = min(self.next_required[place], self.last - 1)
-        if free is None:
-            if place > last:
-                return None
-            if place == last:  # no choice
-                return Literal(self.writer.spelling.dump(self.names[place][0])), *self.member(place)
-        elif self.table.root is None:
-            return _QUOTE, self.writer.spelling.string_rest, *free
-        assert self.table.root is not None
-        return _QUOTE, Keys(self.table.root, place, last, free)
-
-
-class AfterMember(Item):
-    """What follows a member's value: another member, or the closing brace."""
-
-    __slots__ = ("object", "place")
-
-    def __init__(self, owner: ObjectWriter, place: int):
-        self.object = owner
-        self.place = place
-
-    def release(self) -> None:
-        """Let the object's writer forget this."""
-        self.object.release()
-
-    def expand(self) -> Alternatives:
-        """Give another member, where one may follow, and the end, where none has to."""
-        owner = self.object
-        keys = owner.keys(self.place)
-        layout = owner.writer.layout
-        alternatives: list[Symbols] = []
-        if keys is not None:
-            alternatives.append((_COMMA, *layout.next(owner.depth), *keys))
-        if owner.may_end(self.place):
-            alternatives.append((*layout.closing_object(owner.depth), _CLOSE_OBJECT))
         return alternatives
