@@ -17,10 +17,10 @@ from tests import schema_fuzz
 from tests.proof import random_walk
 
 #: Errors that say that a schema can't be had; any other is a fault.
-REFUSALS = ("UnsupportedKeywordError: ", "LimitError: ")
+REFUSALS = ("LimitError: ",)
 
-#: "any" once members may come in any order; till then a valid instance may be refused for its order.
-ORDER = "declared"
+#: Every verdict is compared; in declared order a valid instance may be refused for its order.
+ORDER = "any"
 
 
 def test_random_schemas_agree_with_jsonschema(rng, budget):
@@ -30,7 +30,7 @@ def test_random_schemas_agree_with_jsonschema(rng, budget):
     assert [reason for reason in tally.reasons if not reason.startswith(REFUSALS)] == []
     assert tally.counts["valid"] > 300 * budget
     assert tally.counts["invalid"] > 100 * budget
-    assert tally.counts["refused"] < 0.75 * tally.counts["schemas"]
+    assert tally.counts["refused"] < 0.05 * tally.counts["schemas"]
 
 
 def test_a_wrong_verdict_of_the_fuzz_would_be_found(rng, monkeypatch):
@@ -70,7 +70,8 @@ def test_walks_of_real_schemas_end_in_valid_values(real_schemas, rng, budget):
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", UserWarning)
-                constraint = Constraint(JsonSchema(schema, property_order=ORDER), vocabulary)
+                order = rng.choice(("any", "declared"))
+                constraint = Constraint(JsonSchema(schema, property_order=order), vocabulary)
         except (ConstraintError, jsonschema.SchemaError):
             refused += 1
             continue

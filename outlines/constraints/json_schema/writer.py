@@ -93,11 +93,15 @@ class Writer:
         self._values.clear()
 
     def value(self, formula: Formula, depth: Depth = _OUTERMOST) -> Value:
-        key = (formula, self.layout.enter(depth, formula == ANYTHING))
+        key = (formula, self.layout.enter(depth, lambda: self._says_nothing(formula)))
         found = self._values.get(key)
         if found is None:
             found = self._values[key] = Value(self, *key)
         return found
+
+    def _says_nothing(self, formula: Formula) -> bool:
+        """Tell whether a formula is any JSON value, be it by a title alone."""
+        return formula == ANYTHING or self.document.value_set(formula) == self.document.value_set(ANYTHING)
 
     def case_symbols(self, case: Case, depth: Depth) -> Symbols:
         if isinstance(case, WordCase):
