@@ -8,13 +8,13 @@ from dataclasses import replace
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
-from outlines.constraints.expression import EMPTY, Expression, complement, intersection, is_empty, matches, union
+from outlines.constraints.expression import Expression, matches, union
 from outlines.constraints.json_schema.arrays import ArrayCase, Kind
 from outlines.constraints.json_schema.formats import format_case
-from outlines.constraints.json_schema.keywords import TYPES, escape_pointer, read_pattern
+from outlines.constraints.json_schema.keywords import TYPES, escape_pointer, read_name_pattern, read_pattern
 from outlines.constraints.json_schema.membership import exact
-from outlines.constraints.json_schema.objects import ANYTHING, NEVER, Formula, ObjectCase, names_language, spellings
-from outlines.constraints.json_schema.text import STRING_REST, is_text, name_text
+from outlines.constraints.json_schema.objects import ANYTHING, EVERY_NAME, NEVER, Formula, Names, ObjectCase, spellings
+from outlines.constraints.json_schema.text import is_text, name_text
 from outlines.constraints.json_schema.value_sets import (
     Case,
     NamedCase,
@@ -172,7 +172,7 @@ def _object_cases(document: Document, spot: Spot) -> list[Case]:
     if not isinstance(required, list):  # draft 3 wrote a boolean at the property
         required = ()
     evaluated = _own_evaluated(schema, names, spot) if spot.annotates else None
-    universals: tuple[tuple[Expression, Formula], ...] = ()
+    universals: tuple[tuple[Names, Formula], ...] = ()
     patterns = schema.get("patternProperties")
     if patterns:
         universals, rest = _patterns(document, spot, patterns, names, rest)
@@ -180,7 +180,7 @@ def _object_cases(document: Document, spot: Spot) -> list[Case]:
         language = _names_allowed(document, spot, schema["propertyNames"])
         if language is not None:
             names = {name: part if matches(language, name_text(name)) else NEVER for name, part in names.items()}
-            universals = (*universals, (intersection(STRING_REST, complement(language)), NEVER))
+            universals = (*universals, (Names(frozenset((language,)), is_complement=True), NEVER))
     for name in (*names, *required):
         if not name.isascii() and not is_text(name):  # it can't be written
             names[name] = NEVER
@@ -193,22 +193,22 @@ def _object_cases(document: Document, spot: Spot) -> list[Case]:
 
 def _patterns(
     document: Document, spot: Spot, patterns: dict[str, Any], names: dict[str, Formula], rest: Formula
-) -> tuple[tuple[tuple[Expression, Formula], ...], Formula]:
+) -> tuple[tuple[tuple[Names, Formula], ...], Formula]:
     """Give the universals of patternProperties, and of other names where there are rules for them."""
-    universals: list[tuple[Expression, Formula]] = []
+    universals: list[tuple[Names, Formula]] = []
     languages = []
     for pattern, part in patterns.items():
         place = f"patternProperties/{escape_pointer(pattern)}"
-        language = language_of(read_pattern(pattern, f"{spot.pointer}/{place}"))
+        language = read_name_pattern(pattern, f"{spot.pointer}/{place}")
         formula = document.formula(part, place, spot)
         languages.append(language)
         if formula:
-            universals.append((language, formula))
+            universals.append((Names(frozenset((language,))), formula))
             for name in names:
                 if matches(language, name_text(name)):
                     names[name] |= formula
     if rest:
-        universals.append((intersection(STRING_REST, complement(union(*languages))), rest))
+        universals.append((Names(frozenset(languages), is_complement=True), rest))
     return tuple(universals), ANYTHING
 
 
@@ -229,11 +229,11 @@ def _names_allowed(document: Document, spot: Spot, schema: Any) -> Expression | 
 # What unevaluated* asks for
 
 
-def _own_evaluated(schema: dict[str, Any], names: dict[str, Formula], spot: Spot) -> Expression | None:
+def _own_evaluated(schema: dict[str, Any], names: dict[str, Formula], spot: Spot) -> Names | None:
     if "additionalProperties" in schema:
-        return STRING_REST
-    patterns = [language_of(read_pattern(p, spot.pointer)) for p in schema.get("patternProperties", ())]
-    return union(names_language(names), *patterns) if names or patterns else None
+        return EVERY_NAME
+    patterns = [read_name_pattern(p, spot.pointer) for p in schema.get("patternProperties", ())]
+    return Names(frozenset(patterns), frozenset(names)) if names or patterns else None
 
 
 def with_unevaluated(document: Document, spot: Spot, cases: list[Case]) -> list[Case]:
@@ -249,20 +249,14 @@ def with_unevaluated(document: Document, spot: Spot, cases: list[Case]) -> list[
 
 
 def _unevaluated_members(case: ObjectCase, formula: Formula) -> ObjectCase:
-    if case.evaluated is STRING_REST:
+    looked_at = Names() if case.evaluated is None else case.evaluated
+    if looked_at == EVERY_NAME:
         return case
-    looked_at = EMPTY if case.evaluated is None else case.evaluated
-    names = tuple(
-        (name, part if matches(looked_at, name_text(name)) else part | formula) for name, part in case.names
-    )
-    others = intersection(STRING_REST, complement(looked_at))
-    if looked_at is EMPTY:
-        return replace(case, names=names, rest=case.rest | formula, evaluated=STRING_REST)
-    known = names_language(case.by_name)
-    if is_empty(intersection(looked_at, complement(known))):  # only declared names were looked at
-        return replace(case, names=names, rest=case.rest | formula, evaluated=STRING_REST)
-    universals = (*case.universals, (others, formula)) if formula else case.universals
-    return replace(case, names=names, universals=universals, evaluated=STRING_REST)
+    names = tuple((name, part if looked_at.holds(name) else part | formula) for name, part in case.names)
+    if not looked_at.parts and looked_at.words <= case.by_name.keys():  # all others are looked at here first
+        return replace(case, names=names, rest=case.rest | formula, evaluated=EVERY_NAME)
+    universals = (*case.universals, (looked_at.complement(), formula)) if formula else case.universals
+    return replace(case, names=names, universals=universals, evaluated=EVERY_NAME)
 
 
 def _unevaluated_items(document: Document, case: ArrayCase, formula: Formula) -> ArrayCase:

@@ -273,6 +273,10 @@ class Algebra:
             return any(self._is_cheaply_empty(case.element(i), depth) for i in places)
         return False
 
+    def is_never(self, formula: Formula) -> bool:
+        """Tell whether a formula is quickly seen to have no value."""
+        return self._is_cheaply_empty(formula, _DEPTH)
+
     def _is_cheaply_empty(self, formula: Formula, depth: int) -> bool:
         if not formula:
             return False

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
 
-from outlines.constraints.expression import concat
+from outlines.constraints.expression import Expression, concat
 from outlines.constraints.json_schema.formats import check_format
 from outlines.constraints.json_schema.numbers import MAX_DIGITS
 from outlines.constraints.json_schema.text import QUOTE, encode
@@ -16,7 +16,8 @@ from outlines.constraints.regex import search
 from outlines.exceptions import LimitError, PatternError, SchemaError, shorten
 from outlines.types.json_options import DEFAULTS, JsonOptions
 
-__all__ = ["TYPES", "Place", "check_keywords", "effective", "escape_pointer", "read_pattern"]
+__all__ = ["TYPES", "Place", "check_keywords", "effective", "escape_pointer", "read_name_pattern",
+           "read_pattern"]  # fmt: skip
 
 _MAX_BITS = MAX_DIGITS * 3  # a digit has 3.3 bits
 
@@ -90,6 +91,19 @@ def escape_pointer(name: str) -> str:
 @lru_cache(maxsize=512)
 def _pattern_case(pattern: str) -> StringCase:
     return string_case(concat(search(pattern, dialect="ecma", encode=encode), QUOTE))
+
+
+@lru_cache(maxsize=512)
+def _name_pattern(pattern: str) -> Expression:
+    return concat(search(pattern, dialect="ecma", encode=encode), QUOTE)
+
+
+def read_name_pattern(pattern: str, pointer: str) -> Expression:
+    """Give the names in which a pattern is found, as one expression."""
+    try:
+        return _name_pattern(pattern)
+    except PatternError as error:
+        raise SchemaError(pointer, str(error)) from error
 
 
 def read_pattern(pattern: str, pointer: str) -> StringCase:
@@ -246,7 +260,7 @@ def _named_schemas(value: Any, pointer: str) -> list[Place]:
 def _pattern_schemas(value: Any, pointer: str) -> list[Place]:
     places = _named_schemas(value, pointer)
     for pattern, (_, place) in zip(value, places, strict=True):
-        read_pattern(pattern, place)
+        read_name_pattern(pattern, place)
     return places
 
 

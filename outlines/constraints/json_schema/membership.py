@@ -10,7 +10,7 @@ from typing import Any
 from outlines.constraints.expression import matches
 from outlines.constraints.json_schema.arrays import ArrayCase
 from outlines.constraints.json_schema.objects import Formula, ObjectCase
-from outlines.constraints.json_schema.text import dump, is_text, name_text
+from outlines.constraints.json_schema.text import dump, is_text
 from outlines.constraints.json_schema.value_sets import Case, NamedCase, NumberCase, StringCase, WordCase, json_type
 
 __all__ = ["contains", "exact", "identity"]
@@ -77,7 +77,7 @@ def _object_contains(case: ObjectCase, value: dict[str, Any], satisfies: Satisfi
         return False
     for duty in case.obligations:
         count = sum(
-            matches(duty.language, name_text(name)) and satisfies(duty.formula, part) for name, part in value.items()
+            duty.language.holds(name) and satisfies(duty.formula, part) for name, part in value.items()
         )
         if not (duty.low <= count and (duty.high is None or count <= duty.high)):
             return False

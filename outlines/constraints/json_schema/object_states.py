@@ -8,16 +8,26 @@ live if the names still to come can lead to one where the object may end; their 
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
+from operator import attrgetter
 from typing import TYPE_CHECKING, TypeAlias
 
 from outlines.constraints import characters
-from outlines.constraints.expression import Expression, complement, concat, intersection, is_empty, literal, star, union
-from outlines.constraints.json_schema.objects import NEVER, Formula, ObjectCase, names_language
-from outlines.constraints.json_schema.text import QUOTE, STRING_REST, dump, name_text
-from outlines.constraints.expression import matches
+from outlines.constraints.expression import (
+    Expression,
+    complement,
+    concat,
+    intersection,
+    is_empty,
+    literal,
+    star,
+    union,
+)
+from outlines.constraints.json_schema.objects import NEVER, Formula, ObjectCase
+from outlines.constraints.json_schema.text import QUOTE, STRING_REST, dump
 from outlines.exceptions import LimitError
 
 if TYPE_CHECKING:
@@ -34,8 +44,11 @@ Ask: TypeAlias = "Callable[[Formula], bool]"
 #: Names that are told apart by the languages that hold them.
 MAX_CLASSES = 256
 
-#: Tests that the value of one member is put to.
-MAX_TESTS = 8
+#: So few languages are told apart without looking which of their products are empty on the way.
+_FEW_LANGUAGES = 3
+
+#: Ways in which the value of one member may meet the tests that it's put to.
+MAX_WAYS = 256
 
 #: States of one object that are looked at.
 MAX_OBJECT_STATES = 50_000
@@ -83,6 +96,9 @@ class ObjectStates:
             self._parents.append(parent)
             waiting += [(exclusion, number) for exclusion in part.exclusions]
         names = dict.fromkeys(name for part in self._cases for name, _ in part.all_names())
+        for part in self._cases:
+            for language in (*(u for u, _ in part.universals), *(duty.language for duty in part.obligations)):
+                names.update(dict.fromkeys(sorted(language.words | language.minus)))
         self.names = list(names)
         self._numbers = {name: i for i, name in enumerate(self.names)}
         self.keys = [self._key(lambda part, name=name: part.at(name), name) for name in self.names]
@@ -116,27 +132,25 @@ class ObjectStates:
         duties = []
         for t, part in enumerate(self._cases):
             for j, duty in enumerate(part.obligations):
-                is_held = duty.language in held if name is None else matches(duty.language, name_text(name))
+                is_held = duty.language.holds_class(held) if name is None else duty.language.holds(name)
                 if is_held and (number := test(duty.formula)) != -1:
                     duties.append((t, j, number))
         return Key(formula, tests, universal, duties)
 
     def _find_classes(self) -> list[FreeClass]:
         languages = dict.fromkeys(
-            language
+            expression
             for part in self._cases
             for language in (*(u for u, _ in part.universals), *(duty.language for duty in part.obligations))
+            for expression in sorted(language.parts, key=attrgetter("serial"))
         )
-        others = names_language(self.names, is_complement=True) if languages else STRING_REST
         classes: list[tuple[Expression, frozenset]] = [(STRING_REST, frozenset())]
         for language in languages:
             split = []
             for words, held in classes:
-                for part, holds in (
-                    (intersection(words, language), held | {language}),
-                    (intersection(words, complement(language)), held),
-                ):
-                    if not is_empty(intersection(part, others)):
+                both = language if words is STRING_REST else intersection(words, language)
+                for part, holds in ((both, held | {language}), (intersection(words, complement(language)), held)):
+                    if len(languages) <= _FEW_LANGUAGES or not is_empty(part):
                         split.append((part, holds))
             classes = split
             if len(classes) > MAX_CLASSES:
@@ -145,11 +159,14 @@ class ObjectStates:
         for words, held in classes:
 
             def formula_in(part: ObjectCase, held: frozenset = held) -> Formula:
-                return part.rest.union(*(f for language, f in part.universals if language in held))
+                return part.rest.union(*(f for language, f in part.universals if language.holds_class(held)))
 
             key = self._key(formula_in, None, held)
-            if not NEVER <= key.formula:
-                size = None if words is STRING_REST else count_names(intersection(words, others))
+            if NEVER <= key.formula or is_empty(words):
+                continue
+            listed = None if words is STRING_REST else list_names(words)
+            size = None if listed is None else sum(json.loads(name) not in self._numbers for name in listed)
+            if size != 0:
                 found.append(FreeClass(key, words, size))
         return found
 
@@ -163,8 +180,6 @@ class ObjectStates:
         chosen = tuple(sorted(relevant))
         found = self._options.get((id(key), chosen))
         if found is None:
-            if len(chosen) > MAX_TESTS:
-                raise LimitError("MAX_TESTS", f"the value of a member is put to more than {MAX_TESTS} tests")
             found = [(key.formula, 0)]
             negate = self._document.negate
             for number in chosen:
@@ -173,7 +188,12 @@ class ObjectStates:
                     way
                     for formula, met in found
                     for way in ((formula | test, met | 1 << number), (formula | negate(test), met))
+                    if not self._document.algebra.is_never(way[0])
                 ]
+                if len(found) > MAX_WAYS:
+                    raise LimitError(
+                        "MAX_WAYS", f"the value of a member meets the tests that it's put to in more than {MAX_WAYS} ways"
+                    )
             self._options[id(key), chosen] = found
         return found
 
@@ -386,9 +406,3 @@ def _branches(node: Expression) -> list[tuple[int, Expression]]:
     class_of, targets = node.transitions()
     live = [not is_empty(target) for target in targets]
     return [(byte, targets[class_of[byte]]) for byte in range(256) if live[class_of[byte]]]
-
-
-def count_names(language: Expression) -> int | None:
-    """Count the names of a language; None where they have no end, or are very many."""
-    names = list_names(language)
-    return None if names is None else len(names)

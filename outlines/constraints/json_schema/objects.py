@@ -2,8 +2,7 @@
 
 Members that aren't declared by name are in `rest`, and in the formula of each *universal* whose language holds their
 name: additionalProperties, patternProperties, propertyNames and unevaluatedProperties are all of these. An
-*obligation* asks for a number of members; an *exclusion* is a case that the object must not be in. Languages of names
-are of JSON text, without the opening quote and with the closing one.
+*obligation* asks for a number of members; an *exclusion* is a case that the object must not be in.
 """
 
 from __future__ import annotations
@@ -12,10 +11,11 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from typing import TypeAlias
 
-from outlines.constraints.expression import Expression, complement, concat, intersection, matches, union
-from outlines.constraints.json_schema.text import QUOTE, STRING_REST, encode, name_text
+from outlines.constraints.expression import Expression, concat, matches
+from outlines.constraints.json_schema.text import QUOTE, encode, name_text
 
-__all__ = ["ANYTHING", "NEVER", "Formula", "Negate", "ObjectCase", "Obligation", "least", "names_language", "spellings"]
+__all__ = ["ANYTHING", "EVERY_NAME", "NEVER", "Formula", "Names", "Negate", "ObjectCase", "Obligation", "least",
+           "spellings"]  # fmt: skip
 
 #: A conjunction of places in the schema, and of what is made from them, by number.
 Formula: TypeAlias = "frozenset[int]"
@@ -30,10 +30,54 @@ Negate: TypeAlias = "Callable[[Formula], Formula]"
 
 
 @dataclass(frozen=True, slots=True)
+class Names:
+    """A language of names: some words and those of some expressions, or all names but these; always without `minus`.
+
+    Expressions are of the JSON text of a name, without the opening quote and with the closing one.
+    """
+
+    parts: frozenset[Expression] = frozenset()
+    words: frozenset[str] = frozenset()
+    is_complement: bool = False
+    minus: frozenset[str] = frozenset()
+
+    def holds(self, name: str) -> bool:
+        """Tell whether a name is in the language."""
+        if name in self.minus:
+            return False
+        is_in = name in self.words
+        if not is_in and self.parts:
+            text = name_text(name)
+            is_in = any(matches(part, text) for part in self.parts)
+        return is_in != self.is_complement
+
+    def holds_class(self, held: frozenset[Expression]) -> bool:
+        """Tell whether names that are no words, and are in some expressions and no others, are in the language."""
+        return self.parts.isdisjoint(held) == self.is_complement
+
+    def union(self, other: Names) -> Names:
+        """Give the names in either, neither being a complement of anything."""
+        if self == EVERY_NAME or other == EVERY_NAME:
+            return EVERY_NAME
+        return Names(self.parts | other.parts, self.words | other.words)
+
+    def complement(self) -> Names:
+        """Give all other names."""
+        return replace(self, is_complement=not self.is_complement)
+
+    def without(self, names: Iterable[str]) -> Names:
+        """Give the language without some names."""
+        return replace(self, minus=self.minus.union(names))
+
+
+EVERY_NAME = Names(is_complement=True)
+
+
+@dataclass(frozen=True, slots=True)
 class Obligation:
     """`low` to `high` members with a name in a language and a value in a formula; None is no bound."""
 
-    language: Expression
+    language: Names
     formula: Formula
     low: int
     high: int | None
@@ -46,13 +90,13 @@ class ObjectCase:
     names: tuple[tuple[str, Formula], ...] = ()
     required: frozenset[str] = frozenset()
     rest: Formula = ANYTHING
-    universals: tuple[tuple[Expression, Formula], ...] = ()
+    universals: tuple[tuple[Names, Formula], ...] = ()
     low: int = 0
     high: int | None = None
     obligations: tuple[Obligation, ...] = ()
     exclusions: tuple[ObjectCase, ...] = ()
     #: Names that a keyword has looked at, where unevaluatedProperties asks.
-    evaluated: Expression | None = None
+    evaluated: Names | None = None
     by_name: dict[str, Formula] = field(init=False, compare=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -67,8 +111,7 @@ class ObjectCase:
         """Give the formula that a member would have if its name weren't declared."""
         formula = self.rest
         if self.universals:
-            text = name_text(name)
-            formula = formula.union(*(part for language, part in self.universals if matches(language, text)))
+            formula = formula.union(*(part for language, part in self.universals if language.holds(name)))
         return formula
 
     def all_names(self) -> list[tuple[str, Formula]]:
@@ -90,7 +133,7 @@ class ObjectCase:
         if high is not None and max(low, len(required)) > high:
             return None
         evaluated = self.evaluated if other.evaluated is None else (
-            other.evaluated if self.evaluated is None else union(self.evaluated, other.evaluated)
+            other.evaluated if self.evaluated is None else self.evaluated.union(other.evaluated)
         )
         return ObjectCase(
             tuple(names.items()), required, self.rest | other.rest,
@@ -109,13 +152,12 @@ class ObjectCase:
             if formula:
                 cases.append(ObjectCase(((name, negate(formula)),), frozenset((name,))))
         cases += [ObjectCase(((name, NEVER),)) for name in sorted(self.required)]
-        if self.rest or self.universals:
-            others = names_language(self.by_name, is_complement=True)
-            if self.rest:
-                cases.append(ObjectCase(obligations=(Obligation(others, negate(self.rest), 1, None),)))
-            for language, formula in self.universals:
-                language = intersection(language, others) if self.names else language
-                cases.append(ObjectCase(obligations=(Obligation(language, negate(formula), 1, None),)))
+        if self.rest:
+            others = EVERY_NAME.without(self.by_name)
+            cases.append(ObjectCase(obligations=(Obligation(others, negate(self.rest), 1, None),)))
+        for language, formula in self.universals:
+            others = language.without(self.by_name)
+            cases.append(ObjectCase(obligations=(Obligation(others, negate(formula), 1, None),)))
         if self.low:
             cases.append(ObjectCase(high=self.low - 1))
         if self.high is not None:
@@ -142,9 +184,3 @@ def least(left: int | None, right: int | None) -> int | None:
 def spellings(value: str) -> Expression:
     """Give all ways to write a string in JSON, without the opening quote and with the closing one."""
     return concat(*(encode(((ord(character), ord(character)),)) for character in value), QUOTE)
-
-
-def names_language(names: Iterable[str], is_complement: bool = False) -> Expression:
-    """Give the language of some names, or of all others."""
-    language = union(*map(spellings, names))
-    return intersection(STRING_REST, complement(language)) if is_complement else language

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import re
+from decimal import Decimal
 from functools import cache, lru_cache
 from typing import Any
 
@@ -125,6 +126,8 @@ def dump(value: Any, ascii_only: bool = False) -> bytes:
     """Give the one text of a scalar value that is generated where a schema names it."""
     if isinstance(value, str) and _PLAIN.fullmatch(value):
         return f'"{value}"'.encode()
+    if isinstance(value, Decimal):
+        return str(value).encode()
     return json.dumps(value, ensure_ascii=ascii_only).encode("utf-8", "surrogatepass")
 
 

@@ -201,7 +201,8 @@ def language_of(case: StringCase) -> Expression:
     """Give the strings of a case as one expression, lengths and all."""
     if case.low == 0 and case.high is None:
         return case.pattern
-    return intersection(case.pattern, concat(repeat(CHARACTER, case.low, case.high), QUOTE))
+    counted = concat(repeat(CHARACTER, case.low, case.high), QUOTE)
+    return counted if case.pattern is STRING_REST else intersection(case.pattern, counted)
 
 
 def string_case(pattern: Expression) -> StringCase:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from decimal import Decimal
 from typing import Any
 
 from outlines.constraints.expression import EPSILON, Expression, concat, counts, spine
@@ -167,7 +168,7 @@ class Writer:
 
     def is_word(self, value: Any) -> bool:
         """Tell whether a value that the schema names is written in one way."""
-        is_number = isinstance(value, int | float) and not isinstance(value, bool)
+        is_number = isinstance(value, int | float | Decimal) and not isinstance(value, bool)
         return not isinstance(value, list | dict) and not (is_number and self.forms.all_forms)
 
     @property
