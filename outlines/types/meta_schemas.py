@@ -72,16 +72,17 @@ _DRAFT_7 = "http://json-schema.org/draft-07/schema"
 @cache
 def _checkers() -> dict[str, Any]:
     """Give the quick checker of each meta-schema, by its URI without an empty fragment."""
-    import jsonschema
     import jsonschema_rs
+    from jsonschema_specifications import REGISTRY  # jsonschema itself takes long to import
 
-    found = {}
-    for draft in ("4", "6", "7", "201909", "202012"):
-        meta_schema = getattr(jsonschema, f"Draft{draft}Validator").META_SCHEMA
-        uri = meta_schema.get("$id", meta_schema.get("id"))
-        quick = getattr(jsonschema_rs, f"Draft{draft}Validator")
-        found[uri.rstrip("#")] = quick(meta_schema, validate_formats=False)
-    return found
+    quick = {
+        "http://json-schema.org/draft-04/schema": jsonschema_rs.Draft4Validator,
+        "http://json-schema.org/draft-06/schema": jsonschema_rs.Draft6Validator,
+        _DRAFT_7: jsonschema_rs.Draft7Validator,
+        "https://json-schema.org/draft/2019-09/schema": jsonschema_rs.Draft201909Validator,
+        "https://json-schema.org/draft/2020-12/schema": jsonschema_rs.Draft202012Validator,
+    }
+    return {uri: kind(REGISTRY.contents(uri), validate_formats=False) for uri, kind in quick.items()}
 
 
 def _explain(schema: Any) -> None:
