@@ -376,11 +376,32 @@ class Tables:
                 if start is head.place and head.allows(name, place):
                     given.append(((), trie.tokens[below]))
                     given.append(self._walk(below, push(place.table.member(name), tail)))
+        if not head.free.is_open:
+            taken |= self._dead_ends(node, head)
         if taken:
             given.append(_without(bases, tokens, taken, self.vocabulary.num_words))
         else:
             given.append((bases, tokens))
         return self._judge(node, self._automaton.put(head, tail), _join(given), self._heads.repeating)
+
+    def _dead_ends(self, node: int, head: Keys) -> set[int]:
+        """Give the tokens after which a name could only become one that is declared, or was written before."""
+        trie = self._trie
+        found: set[int] = set()
+        stack = [(node, head)]
+        while stack:
+            at, keys = stack.pop()
+            trees = [tree for tree in (keys.place, keys.seen) if tree is not None]
+            in_the_way = {byte for tree in trees for byte in tree.bytes_on_tree()}
+            for byte in trie.children[at].keys() & in_the_way:
+                below = trie.children[at][byte]
+                outcome = keys.step(byte)
+                if outcome is None:
+                    found.update(trie.tokens[below])
+                    found.update(trie.tokens_below(below))
+                elif isinstance(outcome[0], Keys) and (outcome[0].place or outcome[0].seen):
+                    stack.append((below, outcome[0]))
+        return found
 
     def _walk_recorded(self, node: int, head: RecordedHead, tail: int) -> _Found:
         """Walk as if nothing were remembered, and judge the tokens that reach past what is."""

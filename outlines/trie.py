@@ -142,6 +142,16 @@ class Trie:
         """Give the plain nodes that a node stands for."""
         return (node,) if node < self.num_nodes else self._members[node - self.num_nodes]
 
+    def tokens_below(self, node: int) -> list[int]:
+        """Give the tokens below a node, merged ones too."""
+        found: list[int] = []
+        stack = [node]
+        while stack:
+            for below in self.children[stack.pop()].values():
+                found += self.tokens[below]
+                stack.append(below)
+        return found
+
     def _find_levels(self) -> list[tuple[int, int]]:
         """Give the first node of each level and the one after its last."""
         levels = [(0, 1)]

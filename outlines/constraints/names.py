@@ -60,12 +60,15 @@ class FreeNames(ABC):
         Rest of a name with its closing quote, declared ones and those written before among them.
     seen : KeyPlace or None
         Beginning of the names written before; None where there are none.
+    is_open : bool
+        Whether every beginning of a name can go on in any way, so that no name in the way is a dead end.
     """
 
     __slots__ = ()
 
     language: Expression
     seen: KeyPlace | None
+    is_open: bool
 
     @abstractmethod
     def after(self, name: bytes) -> Symbols:
@@ -266,6 +269,8 @@ class Keys(Head):
         if seen is not None:
             outcome = seen.step(byte)
             seen = outcome if isinstance(outcome, KeyPlace) else None
+        if not (self.free.is_open or (place is None and seen is None) or _leads_on(rest, place, seen)):
+            return None
         following = self._at(text, place)
         following.seen, following.rest, following.text = seen, rest, text
         return following, ()
@@ -289,3 +294,30 @@ class Keys(Head):
 
     def __repr__(self) -> str:
         return f"Keys({self.text!r}, {self.first}..{self.last}, free={self.free is not None})"
+
+
+def _leads_on(rest: Expression, place: KeyPlace | None, seen: KeyPlace | None) -> bool:
+    """Tell whether the rest of a free name can become one that is neither declared nor written before."""
+    stack = [(rest, place, seen)]
+    known = set(stack)
+    while stack:
+        rest, place, seen = stack.pop()
+        class_of, targets = rest.transitions()
+        in_the_way = {byte for tree in (place, seen) if tree is not None for byte in tree.bytes_on_tree()}
+        for byte in range(256):
+            target = targets[class_of[byte]]
+            if target is EMPTY:
+                continue
+            if byte not in in_the_way:
+                return True
+            outcomes = [None if tree is None else tree.step(byte) for tree in (place, seen)]
+            if any(isinstance(outcome, int) for outcome in outcomes):
+                continue
+            trees = [outcome if isinstance(outcome, KeyPlace) else None for outcome in outcomes]
+            if target is EPSILON or trees == [None, None]:
+                return True
+            further = (target, trees[0], trees[1])
+            if further not in known:
+                known.add(further)
+                stack.append(further)
+    return False

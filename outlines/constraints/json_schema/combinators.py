@@ -66,6 +66,7 @@ class Algebra:
     def __init__(self, document: Document):
         self.document = document
         self._empty: dict[tuple[Formula, int], bool] = {}
+        self._nesting = 0
         self._named: dict[Formula, frozenset[Any] | None] = {}
 
     # Meets
@@ -286,10 +287,15 @@ class Algebra:
             return False
         found = self._empty.get((formula, depth))
         if found is None:
+            if self._nesting == _DEPTH:  # finding its cases asks such questions too: no end is in sight
+                return False
+            self._nesting += 1
             try:
                 cases = self.document.value_set(formula)
             except CircularError:
                 return False
+            finally:
+                self._nesting -= 1
             found = all(self.is_cheaply_empty(case, depth - 1) for case in cases)
             self._empty[formula, depth] = found
         return found

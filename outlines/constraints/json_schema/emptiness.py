@@ -48,9 +48,24 @@ class Emptiness:
             return found
         if NEVER <= formula:
             return False
-        if self._document.is_lenient(formula):
+        if self._document.is_lenient(formula) or any(map(self._has_surely, self._document.value_set(formula))):
             known[formula] = True
             return True
+        return self._search(formula)
+
+    def _has_surely(self, case: Case) -> bool:
+        """Tell whether a case has a value, whatever else is to be found out."""
+        if isinstance(case, ObjectCase):
+            return case.is_plain and all(self._is_surely_inhabited(case.at(name)) for name in case.required)
+        if isinstance(case, ArrayCase):
+            return case.is_plain and case.low == 0
+        return not (isinstance(case, NamedCase) and case.within)
+
+    def _is_surely_inhabited(self, formula: Formula) -> bool:
+        return self._known.get(formula, False) or self._document.is_lenient(formula)
+
+    def _search(self, formula: Formula) -> bool:
+        known = self._known
         # Formulas are taken up as they're asked for; those that aren't found to have a value are asked again, until
         # nothing changes. What was asked for first is decided last, so a chain takes one wave.
         waiting: dict[Formula, None] = {formula: None}

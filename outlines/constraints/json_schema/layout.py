@@ -10,6 +10,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import lru_cache
 from typing import NamedTuple
 
 from outlines.constraints.expression import EPSILON, Expression
@@ -47,7 +48,7 @@ class Layout:
         self._indent = options.indent
         self._max_depth = options.max_depth
         self._lines: dict[int, Literal] = {}
-        space = read(_PATTERNS.get(pattern or "upstream", pattern) if pattern != "" else "")
+        space = _read_space(_PATTERNS.get(pattern or "upstream", pattern) if pattern != "" else "")
         self._is_any = pattern == "any"
         if options.indent is not None:
             space = EPSILON
@@ -105,6 +106,11 @@ class Layout:
         if found is None:
             found = self._lines[level] = Literal(b"\n" + b" " * (self._indent * level))
         return (found,)
+
+
+@lru_cache(maxsize=64)
+def _read_space(pattern: str) -> Expression:
+    return read(pattern)
 
 
 def _symbols(space: Expression) -> Symbols:

@@ -17,17 +17,19 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from outlines.constraints import characters
 from outlines.constraints.expression import (
+    EMPTY,
     Expression,
     complement,
     concat,
     intersection,
     is_empty,
     literal,
+    spine,
     star,
     union,
 )
 from outlines.constraints.json_schema.objects import NEVER, Formula, ObjectCase
-from outlines.constraints.json_schema.text import QUOTE, STRING_REST, dump
+from outlines.constraints.json_schema.text import ANY_TEXT, QUOTE, STRING_REST, dump
 from outlines.exceptions import LimitError
 
 if TYPE_CHECKING:
@@ -54,7 +56,10 @@ MAX_WAYS = 256
 MAX_OBJECT_STATES = 50_000
 
 #: A finite language with more names than this is taken for an infinite one.
-_MANY_NAMES = 1000
+_MANY_NAMES = 2000
+
+#: Bytes of the names of such a language.
+_LONGEST_NAME = 2000
 
 
 @dataclass(slots=True, eq=False)
@@ -106,6 +111,10 @@ class ObjectStates:
         self.is_required = [name in case.required for name in self.names]
         bounds = [part.low for part in self._cases] + [p.high + 1 for p in self._cases if p.high is not None]
         self._most = max(bounds)
+        # the names that tell most about the cases come first where it's only asked whether there's a way
+        self._telling = sorted(
+            range(len(self.names)), key=lambda i: (-len(self._asking[i]) - len(self.keys[i].tests), i)
+        )
         self.classes = self._find_classes()
         self.all_unseen = (1 << len(self.names)) - 1
         self.no_use = tuple(0 for found in self.classes if found.size is not None)
@@ -164,7 +173,7 @@ class ObjectStates:
             key = self._key(formula_in, None, held)
             if NEVER <= key.formula or is_empty(words):
                 continue
-            listed = None if words is STRING_REST else list_names(words)
+            listed = None if is_endless(words) else list_names(words)
             size = None if listed is None else sum(json.loads(name) not in self._numbers for name in listed)
             if size != 0:
                 found.append(FreeClass(key, words, size))
@@ -304,16 +313,16 @@ class ObjectStates:
         if self.may_end(state, unseen):
             yield _END
             return
-        name = (unseen & -unseen).bit_length() - 1
-        rest = unseen & (unseen - 1)
-        left = self.without(state, name)
-        if left is not None:
-            yield (rest, left, used)
+        name = next(name for name in self._telling if unseen >> name & 1)
+        rest = unseen & ~(1 << name)
         key = self.keys[name]
+        left = self.without(state, name)
         for formula, met in self.options(state, key):
             after = self.after(state, key, met)
             if after is not None and (after != left) and ask(formula):
                 yield (rest, after, used)
+        if left is not None:
+            yield (rest, left, used)
 
     def _ends_with_free(self, state: State, used: tuple[int, ...], ask: Ask) -> bool:
         seen = {(state, used)}
@@ -373,36 +382,31 @@ def _canonical() -> Expression:
     return concat(star(union(plain, *escapes)), QUOTE)
 
 
+def is_endless(language: Expression) -> bool:
+    """Tell at a glance whether a language has any number of names: some loop on characters stands in it."""
+    return language is STRING_REST or (language.positive and any(part is ANY_TEXT for part in spine(language)))
+
+
 @lru_cache(maxsize=1024)
 def list_names(language: Expression) -> tuple[bytes, ...] | None:
-    """Give the strings of a language, each in one way and with its quotes; None where they have no end, or are many."""
-    found: dict[Expression, list[bytes]] = {}
-    root = intersection(language, _canonical())
-    if is_empty(root):
-        return ()
-    stack: list[tuple[Expression, list[tuple[int, Expression]]]] = [(root, _branches(root))]
-    open_nodes = {root}
-    while stack:
-        node, branches = stack[-1]
-        pending = next((target for _, target in branches if target not in found), None)
-        if pending is not None:
-            if pending in open_nodes or len(branches) > _MANY_NAMES or len(stack) > 20 * _MANY_NAMES:
+    """List the strings of a language, each in one way and with its quotes; None where they have no end, or are many."""
+    found: list[bytes] = []
+    prefixes: list[tuple[bytes, Expression, Expression]] = [(b'"', language, _canonical())]
+    for _ in range(_LONGEST_NAME):
+        longer = []
+        for text, rest, form in prefixes:
+            if rest.nullable and form.nullable:
+                found.append(text)
+            rest_class, rests = rest.transitions()
+            form_class, forms = form.transitions()
+            live = [target is not EMPTY and (target.positive or not is_empty(target)) for target in rests]
+            for byte in range(256):
+                following = forms[form_class[byte]]
+                if following is not EMPTY and live[rest_class[byte]]:
+                    longer.append((text + bytes((byte,)), rests[rest_class[byte]], following))
+            if len(longer) + len(found) > _MANY_NAMES:  # nearly all of them are beginnings of different names
                 return None
-            open_nodes.add(pending)
-            stack.append((pending, _branches(pending)))
-            continue
-        texts = [b""] if node.nullable else []
-        for byte, target in branches:
-            texts += [bytes((byte,)) + text for text in found[target]]
-            if len(texts) > _MANY_NAMES:
-                return None
-        found[node] = texts
-        open_nodes.discard(node)
-        stack.pop()
-    return tuple(b'"' + text for text in found[root])
-
-
-def _branches(node: Expression) -> list[tuple[int, Expression]]:
-    class_of, targets = node.transitions()
-    live = [not is_empty(target) for target in targets]
-    return [(byte, targets[class_of[byte]]) for byte in range(256) if live[class_of[byte]]]
+        if not longer:
+            return tuple(found)
+        prefixes = longer
+    return None

@@ -111,12 +111,13 @@ class ObjectWriter:
 class _PlainFree(FreeNames):
     """Free names of an object whose members are independent."""
 
-    __slots__ = ("_owner", "_seen", "language", "seen", "_otherwise")
+    __slots__ = ("_owner", "_seen", "language", "seen", "is_open", "_otherwise")
 
     def __init__(self, owner: ObjectWriter, seen: SeenNames):
         self._owner = owner
         self._seen = seen
         self.language = owner.writer.spelling.string_rest
+        self.is_open = True
         self.seen = owner.table.place(seen, self.language, b"", True) if seen.children() else None
         self._otherwise: Symbols | None = None
 
@@ -293,7 +294,10 @@ class Members(Item):
 class _ClassFree(FreeNames):
     """Free names that are held by the same languages."""
 
-    __slots__ = ("_owner", "_class", "_unseen", "_state", "_used", "_seen", "language", "seen", "is_live", "_otherwise")
+    __slots__ = (
+        "_owner", "_class", "_unseen", "_state", "_used", "_seen", "language", "seen", "is_open", "is_live",
+        "_otherwise",
+    )  # fmt: skip
 
     def __init__(
         self, owner: StatefulObjectWriter, found: FreeClass, unseen: int, state: State, used: tuple, seen: SeenNames
@@ -304,6 +308,7 @@ class _ClassFree(FreeNames):
         self._state = state
         self._seen = seen
         self.language = owner.writer.spelling.written(found.language)
+        self.is_open = self.language is owner.writer.spelling.string_rest
         place: KeyPlace | None = None
         if seen.children():
             place = owner.all_names.place(seen, owner.writer.spelling.string_rest, b"", True)
