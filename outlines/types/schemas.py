@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-from outlines.exceptions import shorten
+from outlines.exceptions import LimitError, shorten
 from outlines.types.json_options import JsonOptions
 from outlines.types.json_schema_utils import (
     json_schema_dict_to_dataclass,
@@ -184,7 +184,12 @@ def _schema_text(schema: Any, ensure_ascii: bool) -> str:
             f"Cannot parse schema {shorten(schema)}. Give a dict, the text of a schema, a pydantic model "
             "class, a TypedDict class, a dataclass class or a genson SchemaBuilder."
         )
-    return json.dumps(described, ensure_ascii=ensure_ascii)
+    try:
+        return json.dumps(described, ensure_ascii=ensure_ascii)
+    except RecursionError:
+        raise LimitError(
+            "sys.getrecursionlimit()", "the schema is nested too deep to be written; name its inner parts in $defs"
+        ) from None
 
 
 def _is_schema_class(obj: object) -> bool:

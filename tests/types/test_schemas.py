@@ -13,6 +13,7 @@ import pydantic
 import pytest
 import typing_extensions
 
+from outlines.exceptions import LimitError
 from outlines.types.dsl import CFG, Choice, JsonSchema, Regex, to_regex
 from outlines.types.schemas import check_schema
 
@@ -233,3 +234,11 @@ def test_import_is_light():
     code = f"import sys, outlines.types; print([name for name in {heavy} if name in sys.modules])"
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert result.stdout.strip() == "[]"
+
+
+def test_a_schema_nested_too_deep_is_a_named_limit():
+    schema: dict = {}
+    for _ in range(3000):
+        schema = {"items": schema}
+    with pytest.raises(LimitError, match="the schema is nested too deep to be written"):
+        JsonSchema(schema)
