@@ -25,7 +25,7 @@ from outlines.types import JsonSchema
 NAMES = ("a", "b", "ab", "é")
 OTHERS = ("x", "aa", "")
 STRINGS = ("", "a", "b", "ab", "ba", "aab", "é", "x", "abc", "🙂")
-PATTERNS = ("^a", "b$", "^[ab]+$", "é|x", "^(ab|c){1,2}$", "", "^.{2}$", "^a?$", "aa")
+PATTERNS = ("^a", "b$", "^[ab]+$", "é|x", "^(ab|c){1,2}$", "^", "^.{2}$", "^a?$", "aa")
 NUMBERS = (-12, -3, -1, 0, 1, 2, 3, 4, 5, 6, 10, 12, 99, 100, 0.5, -0.5, 0.25, 1.5, 2.5, 7.5, 98.5)
 TYPES = ("null", "boolean", "integer", "number", "string", "array", "object")
 

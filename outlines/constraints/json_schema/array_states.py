@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from outlines.constraints.json_schema.arrays import ArrayCase
-from outlines.constraints.json_schema.membership import identity
+from outlines.constraints.json_schema.membership import decimal, identity
 from outlines.constraints.json_schema.object_states import Ask, list_names
 from outlines.constraints.json_schema.objects import NEVER, Formula
 from outlines.constraints.json_schema.text import STRING_REST
@@ -233,7 +233,8 @@ def _members(document: Document, case: Case) -> Iterable[Any] | None:
     if isinstance(case, NamedCase):
         return (case.value,)
     if isinstance(case, NumberCase):
-        return () if case.is_empty() else case.members()
+        members = () if case.is_empty() else case.members()
+        return None if members is None else map(decimal, members)
     if isinstance(case, StringCase):
         if case.high is None and case.pattern is STRING_REST:
             return None

@@ -241,7 +241,7 @@ class WrittenElement(Sink):
 
     def after(self, text: bytes) -> Symbols:
         """Give the rest of the array once the element is this text; none where it can't be one of the array."""
-        value: Any = json.loads(text, parse_float=Decimal)
+        value: Any = json.loads(text, parse_float=_number, parse_int=_integer)
         seen = (*self._seen, (identity(value), self._array.writer.document.constant(value)))
         if not self._array.is_live(*self._after, seen, self._wants_pair):
             return (DEAD_END,)
@@ -255,6 +255,21 @@ class WrittenElement(Sink):
         """Forget the items, as `Item.release`."""
         super().release()
         self._array.release()
+
+
+def _integer(text: str) -> int | Decimal:
+    """Read an integer; Python refuses to read one with thousands of digits."""
+    return int(text) if len(text) < 1000 else Decimal(text)
+
+
+def _number(text: str) -> Decimal:
+    """Read a number; an exponent that Decimal can't have is cut, being huge all the same."""
+    mantissa, _, exponent = text.lower().partition("e")
+    power = max(-_MAX_POWER, min(_MAX_POWER, int(exponent or 0))) if len(exponent) < 1000 else _MAX_POWER
+    return Decimal(f"{mantissa}e{power}")
+
+
+_MAX_POWER = 10**17
 
 
 class _DeadEnd(Item):

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from outlines.constraints.expression import complement, intersection, union
 from outlines.constraints.json_schema.arrays import ArrayCase
-from outlines.constraints.json_schema.membership import contains, exact, identity
+from outlines.constraints.json_schema.membership import contains, exact, identity, is_huge
 from outlines.constraints.json_schema.objects import NEVER, Formula, ObjectCase, spellings
 from outlines.constraints.json_schema.text import STRING_REST
 from outlines.constraints.json_schema.value_sets import (
@@ -24,6 +24,7 @@ from outlines.constraints.json_schema.value_sets import (
     StringCase,
     WordCase,
     is_empty_scalar,
+    json_type,
     meet,
 )
 from outlines.exceptions import LimitError
@@ -54,6 +55,10 @@ EVERYTHING: tuple[Case, ...] = (
     ArrayCase(),
     ObjectCase(),
 )
+
+
+#: Cases that have all values of a type.
+_ALL_OF_A_TYPE = frozenset(case for case in EVERYTHING if not isinstance(case, WordCase))
 
 
 class CircularError(Exception):
@@ -150,7 +155,9 @@ class Algebra:
             return [] if found is None else [found]
         if isinstance(case, NumberCase):
             numbers = [other for other in others if _is_number(other)]
-            named = frozenset(exact(other.value) for other in numbers if isinstance(other, NamedCase))
+            named = frozenset(
+                exact(other.value) for other in numbers if isinstance(other, NamedCase) and not is_huge(other.value)
+            )
             start: list[Case] = [replace(case, excluded=case.excluded | named)] if named else [case]
             return self._subtract_each(start, [other for other in numbers if isinstance(other, NumberCase)])
         if isinstance(case, StringCase):
@@ -176,6 +183,8 @@ class Algebra:
             ways = other.complement(self.document.negate) if isinstance(other, ArrayCase) else other.complement()
             met = [self.meet_pair(part, way) for part in parts for way in ways]
             parts = [part for part in dict.fromkeys(met) if part is not None and not self.is_cheaply_empty(part)]
+            if not parts:
+                break
             self.check_size(parts, lambda: "the schema")
         return [part for part in parts if not (isinstance(part, NumberCase | StringCase) and is_empty_scalar(part))]
 
@@ -304,6 +313,26 @@ class Algebra:
 
     def exactly_one(self, branches: list[Sequence[Case]], pointer: Callable[[], str]) -> list[Case]:
         """Give the values that are in one of some unions and no more."""
+        by_kind: dict[str, list[list[Case]]] = {}
+        for i, branch in enumerate(branches):
+            for case in branch:
+                kinds = by_kind.setdefault(_kind(case), [[] for _ in branches])
+                kinds[i].append(case)
+        result: list[Case] = []
+        for cases in by_kind.values():
+            result += self._exactly_one([branch for branch in cases if branch])
+            self.check_size(result, pointer)
+        return result
+
+    def _exactly_one(self, branches: list[list[Case]]) -> list[Case]:
+        """Give the values of one type that are in one of some unions and no more."""
+        if len(branches) == 1:
+            return branches[0]
+        if sum(any(case in _ALL_OF_A_TYPE for case in branch) for branch in branches) > 1:
+            return []
+        if isinstance(branches[0][0], WordCase) and all(isinstance(c, WordCase) for branch in branches for c in branch):
+            words = [word for branch in branches for word in set(branch)]
+            return [word for word in dict.fromkeys(words) if words.count(word) == 1]
         if self._are_told_apart(branches):
             return [case for branch in branches for case in branch]
         counts: dict[Any, int] = {}
@@ -319,7 +348,6 @@ class Algebra:
                     result += self.subtract(case, unnamed) if counts[identity(case.value)] == 1 else []
                 else:
                     result += self.subtract(case, others)
-            self.check_size(result, pointer)
         return result
 
     def some(self, branches: list[Sequence[Case]], pointer: Callable[[], str]) -> list[Case]:
@@ -336,7 +364,7 @@ class Algebra:
                 )
         return subsets
 
-    def _are_told_apart(self, branches: list[Sequence[Case]]) -> bool:
+    def _are_told_apart(self, branches: Sequence[Sequence[Case]]) -> bool:
         """Tell at a glance that branches are of objects which one required member tells apart by its named values."""
         if not all(branch and isinstance(case, ObjectCase) for branch in branches for case in branch):
             return False
@@ -359,6 +387,17 @@ class Algebra:
                 return False
             seen |= values
         return True
+
+
+_KINDS = {WordCase: "word", NumberCase: "number", StringCase: "string", ArrayCase: "array", ObjectCase: "object"}
+
+
+def _kind(case: Case) -> str:
+    """Give the type of a case's values, integers being numbers."""
+    if not isinstance(case, NamedCase):
+        return _KINDS[type(case)]
+    kind = json_type(case.value)
+    return {"integer": "number", "null": "word", "boolean": "word"}.get(kind, kind)
 
 
 def _is_number(case: Case) -> bool:

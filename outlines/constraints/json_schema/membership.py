@@ -13,7 +13,10 @@ from outlines.constraints.json_schema.objects import Formula, ObjectCase
 from outlines.constraints.json_schema.text import dump, is_text
 from outlines.constraints.json_schema.value_sets import Case, NamedCase, NumberCase, StringCase, WordCase, json_type
 
-__all__ = ["contains", "exact", "identity"]
+__all__ = ["contains", "decimal", "exact", "identity", "is_huge"]
+
+#: Exponents from which on a number is huge: nobody compares it digit by digit.
+_HUGE = 5000
 
 #: Tells whether a value is in a formula.
 Satisfies = Callable[[Formula, Any], bool]
@@ -29,10 +32,37 @@ def identity(value: Any) -> Any:
     if isinstance(value, bool) or value is None or isinstance(value, str):
         return value if isinstance(value, str) else (value,)
     if isinstance(value, int | float | Decimal):
-        return exact(value)
+        return _number_identity(value)
     if isinstance(value, list):
         return ("array", *map(identity, value))
     return ("object", frozenset((name, identity(part)) for name, part in value.items()))
+
+
+def is_huge(value: Any) -> bool:
+    """Tell whether a number has too large an exponent to be written out."""
+    return isinstance(value, Decimal) and abs(int(value.adjusted())) > _HUGE
+
+
+def _number_identity(value: Any) -> tuple:
+    """Give a number's digits and exponent, without the zeros at its end; a huge exponent costs nothing."""
+    sign, digits, exponent = Decimal(repr(value) if isinstance(value, float) else value).as_tuple()
+    end = len(digits)
+    while end > 1 and digits[end - 1] == 0:
+        end -= 1
+    if digits[:end] == (0,):
+        return ("number", 0)
+    return ("number", sign, digits[:end], int(exponent) + len(digits) - end)
+
+
+def decimal(number: Fraction) -> int | Decimal:
+    """Give a number that has a finite decimal as a parsed value."""
+    places = 0
+    while (number * 10**places).denominator != 1:
+        places += 1
+    if not places:
+        return int(number)
+    digits = tuple(map(int, str(abs(int(number * 10**places)))))
+    return Decimal((int(number < 0), digits, -places))
 
 
 def contains(case: Case, value: Any, satisfies: Satisfies) -> bool:

@@ -46,9 +46,6 @@ Ask: TypeAlias = "Callable[[Formula], bool]"
 #: Names that are told apart by the languages that hold them.
 MAX_CLASSES = 256
 
-#: So few languages are told apart without looking which of their products are empty on the way.
-_FEW_LANGUAGES = 3
-
 #: Ways in which the value of one member may meet the tests that it's put to.
 MAX_WAYS = 256
 
@@ -153,17 +150,28 @@ class ObjectStates:
             for language in (*(u for u, _ in part.universals), *(duty.language for duty in part.obligations))
             for expression in sorted(language.parts, key=attrgetter("serial"))
         )
-        classes: list[tuple[Expression, frozenset]] = [(STRING_REST, frozenset())]
+        classes: list[tuple[Expression, frozenset]] = []
         for language in languages:
-            split = []
+            split: list[tuple[Expression, frozenset]] = []
+            remainder = language
             for words, held in classes:
-                both = language if words is STRING_REST else intersection(words, language)
-                for part, holds in ((both, held | {language}), (intersection(words, complement(language)), held)):
-                    if len(languages) <= _FEW_LANGUAGES or not is_empty(part):
-                        split.append((part, holds))
+                both = intersection(words, language)
+                if is_empty(both):
+                    split.append((words, held))
+                    continue
+                rest = intersection(words, complement(language))
+                if is_empty(rest):
+                    split.append((words, held | {language}))
+                else:
+                    split += [(both, held | {language}), (rest, held)]
+                remainder = intersection(remainder, complement(words))
+            if not is_empty(remainder):
+                split.append((remainder, frozenset((language,))))
             classes = split
             if len(classes) > MAX_CLASSES:
                 raise LimitError("MAX_CLASSES", f"names are told apart in more than {MAX_CLASSES} ways by their patterns")
+        others = intersection(STRING_REST, *map(complement, languages)) if languages else STRING_REST
+        classes.append((others, frozenset()))
         found = []
         for words, held in classes:
 

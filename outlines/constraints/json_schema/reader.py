@@ -38,7 +38,7 @@ __all__ = ["Document", "Spot", "exact"]
 MAX_POINTER_LENGTH = 65_536
 
 #: Schemas that are the same value, nested by $ref, allOf, anyOf or oneOf; deeper is an error and no overflow.
-MAX_IN_PLACE_DEPTH = 200
+MAX_IN_PLACE_DEPTH = 100
 
 #: Value sets that one schema may need.
 MAX_VALUE_SETS = 200_000
