@@ -1,4 +1,4 @@
-"""The writer: value sets to items and heads. White space is the layout's; arrays and objects have files of their own."""
+"""The writer: value sets to items and heads. White space is the layout's, arrays and objects have their own files."""
 
 from __future__ import annotations
 
@@ -164,10 +164,17 @@ class Writer:
         if not self.is_word(value):
             number = exact(value)
             return (number_symbol(NumberCase(low=number, high=number), self.forms),)
-        return (Literal(self.spelling.dump(value)),)
+        return _one_of(self.texts(value))
+
+    def texts(self, value: Any) -> list[bytes]:
+        """Give the texts of a named scalar: one, but for a float such as 2.0, which may be written 2 as well."""
+        text = self.spelling.dump(value)
+        if isinstance(value, float) and value.is_integer() and text.endswith(b".0"):
+            return [text, text[:-2]]
+        return [text]
 
     def is_word(self, value: Any) -> bool:
-        """Tell whether a value that the schema names is written in one way."""
+        """Tell whether a value that the schema names is written in a few ways, as a word is."""
         is_number = isinstance(value, int | float | Decimal) and not isinstance(value, bool)
         return not isinstance(value, list | dict) and not (is_number and self.forms.all_forms)
 
@@ -204,9 +211,13 @@ class Value(Item):
             if isinstance(case, WordCase):
                 scalars[case.text] = None
             elif isinstance(case, NamedCase) and writer.is_word(case.value):
-                scalars[writer.spelling.dump(case.value)] = None
+                scalars.update(dict.fromkeys(writer.texts(case.value)))
             else:
                 alternatives.append(writer.case_symbols(case, self.depth))
         if scalars:
-            alternatives.append((words(list(scalars)),) if len(scalars) > 1 else (Literal(next(iter(scalars))),))
+            alternatives.append(_one_of(list(scalars)))
         return alternatives
+
+
+def _one_of(texts: list[bytes]) -> Symbols:
+    return (words(texts),) if len(texts) > 1 else (Literal(texts[0]),)
