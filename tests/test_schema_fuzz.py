@@ -11,7 +11,7 @@ import pytest
 
 from benchmarks.maskbench import DATA
 from outlines.engine import Constraint
-from outlines.exceptions import ConstraintError
+from outlines.exceptions import ConstraintError, LimitError
 from outlines.types import JsonSchema
 from tests import schema_fuzz
 from tests.proof import random_walk
@@ -64,6 +64,7 @@ def real_schemas():
 def test_walks_of_real_schemas_end_in_valid_values(real_schemas, rng, budget):
     vocabulary = schema_fuzz.vocabulary()
     finished = refused = 0
+    limited: list[str] = []
     sample = rng.sample(real_schemas, min(100 * budget, len(real_schemas)))
     for case in sample:
         schema = case["schema"]
@@ -78,10 +79,15 @@ def test_walks_of_real_schemas_end_in_valid_values(real_schemas, rng, budget):
         kind = jsonschema.validators.validator_for(schema, default=jsonschema.Draft202012Validator)
         validator = kind(schema, format_checker=kind.FORMAT_CHECKER)
         for policy in ("shortest-to-end", "mixed"):
-            text, is_finished = random_walk(constraint, vocabulary, rng, policy, limit=300)
+            try:
+                text, is_finished = random_walk(constraint, vocabulary, rng, policy, limit=300)
+            except LimitError as error:  # what is met late is counted, and must stay rare
+                limited.append(f"{case['name']}: {error}")
+                continue
             if is_finished:
                 finished += 1
                 errors = [error.message[:200] for error in validator.iter_errors(json.loads(text))]
                 assert errors == [], f"{case['name']}: {text.decode()}"
     print(f"{finished} texts finished of {len(sample)} schemas, {refused} refused")
+    assert len(limited) <= 0.02 * len(sample), limited
     assert finished > 0.5 * len(sample)
