@@ -14,7 +14,7 @@ import numpy as np
 
 from outlines.automaton import END, Automaton, HeadSymbol, Threads
 from outlines.constraints.expression import Expression
-from outlines.constraints.items import Literal, Symbols, WordNode
+from outlines.constraints.items import Head, Literal, Symbols, WordNode
 from outlines.constraints.names import KeyPlace, Keys
 from outlines.constraints.recorded import RecordedHead
 from outlines.constraints.strings import Text
@@ -273,6 +273,7 @@ class Tables:
             return self._walk_recorded(node, head, tail)  # type: ignore[arg-type]
         if kind is WordNode:
             return self._walk_words(node, head, tail)  # type: ignore[arg-type]
+        assert isinstance(head, Head)
         return self._walk_steps(node, head, tail)
 
     def _walk_literal(self, node: int, head: Literal, tail: int) -> _Found:
@@ -306,7 +307,7 @@ class Tables:
                 stack.append((below, branch))
         return _join([((), tuple(tokens)), *parts]) if parts else ((), tuple(tokens))
 
-    def _walk_steps(self, node: int, head: HeadSymbol, tail: int) -> _Found:
+    def _walk_steps(self, node: int, head: Head, tail: int) -> _Found:
         """Step any other head along the trie, byte by byte."""
         trie, push = self._trie, self._automaton.push
         tokens: list[int] = []
@@ -315,10 +316,11 @@ class Tables:
         while stack:
             at, head, tail = stack.pop()
             for byte, below in trie.children[at].items():
-                outcome = head.step(byte)  # type: ignore[union-attr]
+                outcome = head.step(byte)
                 if outcome is None:
                     continue
                 successor, under = outcome
+                assert successor is None or isinstance(successor, Head)
                 rest = push(under, tail) if under else tail
                 tokens += trie.tokens[below]
                 if not trie.children[below]:
@@ -415,7 +417,7 @@ class Tables:
         if not any(judged.nodes[n] for n in members(node)):
             return found
         allowed: list[int] = []
-        stack = [(node, (thread,))]
+        stack: list[tuple[int, Threads]] = [(node, (thread,))]
         while stack:
             at, threads = stack.pop()
             for byte, below in trie.children[at].items():
@@ -456,6 +458,7 @@ class Tables:
         """Follow the tree of declared names; each node of it knows whether a name in range lies below."""
         trie = self._trie
         first, last = head.first, head.last
+        assert head.place is not None and isinstance(head.place.node, WordNode)
         member = head.place.table.member
         tokens: list[int] = []
         parts: list[_Found] = []

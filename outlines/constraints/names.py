@@ -78,6 +78,10 @@ class FreeNames(ABC):
     def otherwise(self) -> Symbols:
         """Give what may follow some name: at least what follows any one."""
 
+    def release(self) -> None:
+        """Let go of what leads back here, as `Item.release`."""
+        return
+
 
 class NameTable:
     r"""The declared names of an object, and where reading a name may be in their tree.
@@ -195,7 +199,7 @@ class Keys(Head):
     """The rest of a member's name: a declared one with a number from `first` to `last`, or a free one.
 
     Without free names only the declared spelling leads anywhere, so `place` alone tells where the name is. With them
-    `place` and `seen` are None once it can't become a declared name, or one written before, and `text` is what was read.
+    `place` and `seen` are None once it can't become a declared name, or one written before; `text` is what was read.
 
     Parameters
     ----------
@@ -240,9 +244,10 @@ class Keys(Head):
     def release(self) -> None:
         """Forget the other places, here and in the table."""
         self.family.clear()
-        for place in (self.place, self.seen):
-            if place is not None:
-                place.table.release()
+        if self.place is not None:
+            self.place.table.release()
+        if self.free is not None:
+            self.free.release()
 
     def allows(self, name: int, place: KeyPlace) -> bool:
         """Tell whether a declared name may be the one that ends at a place."""

@@ -79,10 +79,7 @@ class RecordedHead(Head):
         self.sink = sink
         self.is_open = isinstance(head, Expression) or head.is_open
         under: Symbols | None = ()
-        if isinstance(head, Expression):
-            under = () if head.nullable else None
-        else:
-            under = head.ended
+        under = (() if head.nullable else None) if isinstance(head, Expression) else head.ended
         self.ended = None if under is None else (Recorded((*under, *rest), text, sink),)
 
     def step(self, byte: int) -> tuple[Symbol | None, Symbols] | None:
@@ -95,7 +92,7 @@ class RecordedHead(Head):
             if following is EPSILON:
                 return None, (Recorded(self.rest, text, self.sink),)
             return RecordedHead(following, self.rest, text, self.sink), ()
-        outcome = self.head.step(byte)  # type: ignore[union-attr]
+        outcome = self.head.step(byte)
         if outcome is None:
             return None
         successor, under = outcome

@@ -70,7 +70,9 @@ def test_a_name_is_declared_as_it_is_spelt_or_free(spelt, first, last, has_free)
     name = json.loads(f'"{spelt}"')
     found = read_name(keys(first, last, FREE if has_free else None), f'{spelt}"'.encode())
     if name in NAMES:
-        is_allowed = first <= NAMES.index(name) <= last and spelt.encode() == spelling(False).name_text(name)[:-1]
+        is_allowed = (
+            first <= NAMES.index(name) <= last and spelt.encode() == spelling(False).name_text(name)[:-1]
+        )
         assert found == ((None, (name,)) if is_allowed else None)
     else:
         assert found == ((None, FREE) if has_free else None)
@@ -112,7 +114,9 @@ def test_a_free_name_is_given_as_it_was_spelt():
     assert head.free.written == rb'x\u0061"'
 
 
-@pytest.mark.parametrize(("spelt", "is_allowed"), [("x", False), (r"\u0078", False), ("xx", True), ("y", True), ("xy", False)])
+@pytest.mark.parametrize(
+    ("spelt", "is_allowed"), [("x", False), (r"\u0078", False), ("xx", True), ("y", True), ("xy", False)]
+)
 def test_a_name_that_was_written_is_refused_however_it_is_spelt(spelt, is_allowed):
     table = NameTable([], lambda name: (), STRING_REST, spelling(False).unescape)
     seen = SeenNames().add(b'x"').add(b'xy"')

@@ -72,13 +72,13 @@ class ArrayStates:
             for j, kind in kinds:
                 if kind.formula <= formula:
                     found = [(part, (*of, j)) for part, of in found]
-                elif not (NEVER <= kind.formula or negate(kind.formula) <= formula):
+                elif not (kind.formula >= NEVER or negate(kind.formula) <= formula):
                     found = [
                         way
                         for part, of in found
                         for way in ((part | kind.formula, (*of, j)), (part | negate(kind.formula), of))
                     ]
-            found = [(part, of) for part, of in found if not NEVER <= part]
+            found = [(part, of) for part, of in found if not part >= NEVER]
             self._options[index] = found
         return found
 
@@ -154,7 +154,7 @@ class ArrayStates:
         """Tell whether two elements may be equal."""
         most = len(self.case.prefix) + 2
         places = range(most if self.case.high is None else min(most, self.case.high))
-        return any([ask(self.case.element(i) | self.case.element(j)) for j in places for i in range(j)])
+        return any(ask(self.case.element(i) | self.case.element(j)) for j in places for i in range(j))
 
     def may_differ(self, index: int, low: int, counts: Counts, seen: Sequence[Any]) -> bool:
         """Tell whether the next `low` elements, and those of the kinds that are wanted, can differ from those seen."""

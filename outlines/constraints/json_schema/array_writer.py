@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from outlines.constraints.items import Alternatives, Item, Literal, Symbols
 from outlines.constraints.json_schema.array_states import ArrayStates, Counts, finite_values
@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from outlines.constraints.json_schema.writer import Writer
 
 __all__ = ["ArrayWriter", "StatefulArrayWriter"]
+
+#: Where an array goes on: the index, how many elements are still to come, the counts of each kind.
+After: TypeAlias = "tuple[int, int, int | None, Counts]"
 
 _COMMA = Literal(b",")
 _OPEN_ARRAY = Literal(b"[")
@@ -190,7 +193,7 @@ class MoreElements(Item):
         array = self.array
         document = array.writer.document
         low, high = max(self.low - 1, 0), None if self.high is None else self.high - 1
-        after = (self.index + 1, low, high, counts)
+        after: After = (self.index + 1, low, high, counts)
         if array.case.is_unique is None or (array.case.is_unique is False and not self.wants_pair):
             if not document.is_inhabited(formula) or not array.is_live(*after, (), False):
                 return []
@@ -209,12 +212,12 @@ class MoreElements(Item):
             is_possible = array.is_live(*after, self.seen, False)
         if is_possible and document.is_inhabited(others):
             ways.append((Recorded((array.writer.value(others, array.below),), b"", sink),))
-        if self.wants_pair and self.seen and document.is_inhabited(formula | written):
-            if array.is_live(*after, (), False):
-                ways.append((array.writer.value(formula | written, array.below), array.rest(*after, (), False)))
+        again = formula | written
+        if self.wants_pair and self.seen and document.is_inhabited(again) and array.is_live(*after, (), False):
+            ways.append((array.writer.value(again, array.below), array.rest(*after, (), False)))
         return ways
 
-    def _without_dead_ends(self, formula: Formula, after: tuple) -> Formula:
+    def _without_dead_ends(self, formula: Formula, after: After) -> Formula:
         """Leave out the values that elements still to come can't do without."""
         array = self.array
         document = array.writer.document
@@ -232,7 +235,7 @@ class MoreElements(Item):
 class WrittenElement(Sink):
     """An element whose value is remembered."""
 
-    def __init__(self, array: StatefulArrayWriter, after: tuple, seen: tuple, wants_pair: bool):
+    def __init__(self, array: StatefulArrayWriter, after: After, seen: tuple, wants_pair: bool):
         super().__init__()
         self._array = array
         self._after = after

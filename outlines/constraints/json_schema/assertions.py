@@ -13,7 +13,15 @@ from outlines.constraints.json_schema.arrays import ArrayCase, Kind
 from outlines.constraints.json_schema.formats import format_case
 from outlines.constraints.json_schema.keywords import TYPES, escape_pointer, read_name_pattern, read_pattern
 from outlines.constraints.json_schema.membership import exact
-from outlines.constraints.json_schema.objects import ANYTHING, EVERY_NAME, NEVER, Formula, Names, ObjectCase, spellings
+from outlines.constraints.json_schema.objects import (
+    ANYTHING,
+    EVERY_NAME,
+    NEVER,
+    Formula,
+    Names,
+    ObjectCase,
+    spellings,
+)
 from outlines.constraints.json_schema.text import is_text, name_text
 from outlines.constraints.json_schema.value_sets import (
     Case,
@@ -86,7 +94,7 @@ def _first_of_each(document: Document, pairs: Any) -> list[Case]:
         met = document.algebra.meet_pair(named, case)
         if met is not None:
             result.append(met)
-            if met is named or not met.within:
+            if met is named or not (isinstance(met, NamedCase) and met.within):
                 done = named
     return result
 

@@ -74,6 +74,10 @@ class Algebra:
         self._nesting = 0
         self._named: dict[Formula, frozenset[Any] | None] = {}
 
+    def release(self) -> None:
+        """Forget what leads back to the document."""
+        del self.document
+
     # Meets
 
     def meet_all(self, sets: Iterable[Iterable[Case]], pointer: Callable[[], str]) -> list[Case]:
@@ -290,7 +294,7 @@ class Algebra:
     def _is_cheaply_empty(self, formula: Formula, depth: int) -> bool:
         if not formula:
             return False
-        if NEVER <= formula:
+        if formula >= NEVER:
             return True
         if depth == 0:
             return False
@@ -311,7 +315,7 @@ class Algebra:
 
     # Combinators
 
-    def exactly_one(self, branches: list[Sequence[Case]], pointer: Callable[[], str]) -> list[Case]:
+    def exactly_one(self, branches: Sequence[Sequence[Case]], pointer: Callable[[], str]) -> list[Case]:
         """Give the values that are in one of some unions and no more."""
         by_kind: dict[str, list[list[Case]]] = {}
         for i, branch in enumerate(branches):
@@ -330,7 +334,8 @@ class Algebra:
             return branches[0]
         if sum(any(case in _ALL_OF_A_TYPE for case in branch) for branch in branches) > 1:
             return []
-        if isinstance(branches[0][0], WordCase) and all(isinstance(c, WordCase) for branch in branches for c in branch):
+        every = [case for branch in branches for case in branch]
+        if all(isinstance(case, WordCase) for case in every):
             words = [word for branch in branches for word in set(branch)]
             return [word for word in dict.fromkeys(words) if words.count(word) == 1]
         if self._are_told_apart(branches):
@@ -350,7 +355,7 @@ class Algebra:
                     result += self.subtract(case, others)
         return result
 
-    def some(self, branches: list[Sequence[Case]], pointer: Callable[[], str]) -> list[Case]:
+    def some(self, branches: Sequence[Sequence[Case]], pointer: Callable[[], str]) -> list[Case]:
         """Give the union of all meets of some of the branches, since each branch that holds looks at other parts."""
         subsets: list[Case] = []
         for branch in branches:
@@ -402,5 +407,7 @@ def _kind(case: Case) -> str:
 
 def _is_number(case: Case) -> bool:
     return isinstance(case, NumberCase) or (
-        isinstance(case, NamedCase) and isinstance(case.value, int | float | Decimal) and not isinstance(case.value, bool)
+        isinstance(case, NamedCase)
+        and isinstance(case.value, int | float | Decimal)
+        and not isinstance(case.value, bool)
     )

@@ -26,6 +26,12 @@ class Emptiness:
         self._objects: dict[ObjectCase, ObjectStates] = {}
         self._arrays: dict[ArrayCase, ArrayStates] = {}
 
+    def release(self) -> None:
+        """Forget what leads back to the document."""
+        self._objects.clear()
+        self._arrays.clear()
+        del self._document
+
     def states(self, case: ObjectCase) -> ObjectStates:
         """Give the states of an object's case, the same for the same case."""
         found = self._objects.get(case)
@@ -46,7 +52,7 @@ class Emptiness:
         found = known.get(formula)
         if found is not None:
             return found
-        if NEVER <= formula:
+        if formula >= NEVER:
             return False
         if self._document.is_lenient(formula) or any(map(self._has_surely, self._document.value_set(formula))):
             known[formula] = True
@@ -74,7 +80,7 @@ class Emptiness:
         def ask(part: Formula) -> bool:
             answer = known.get(part)
             if answer is None and part not in seen:
-                if NEVER <= part:
+                if part >= NEVER:
                     return False
                 if self._document.is_lenient(part):
                     known[part] = True
@@ -119,11 +125,11 @@ class Emptiness:
     def _case_has(self, case: Case, ask: Ask) -> bool:
         if isinstance(case, ObjectCase):
             if case.is_plain:
-                return all([ask(case.at(name)) for name in case.required])
+                return all(ask(case.at(name)) for name in case.required)
             return self.states(case).has_value(ask)
         if isinstance(case, ArrayCase):
             if case.is_plain:
-                return all([ask(case.element(i)) for i in range(min(case.low, len(case.prefix) + 1))])
+                return all(ask(case.element(i)) for i in range(min(case.low, len(case.prefix) + 1)))
             return self.array_states(case).has_value(ask)
         if isinstance(case, NamedCase) and case.within:
             satisfies = self._document.algebra.satisfies

@@ -11,7 +11,14 @@ from outlines.constraints.expression import matches
 from outlines.constraints.json_schema.arrays import ArrayCase
 from outlines.constraints.json_schema.objects import Formula, ObjectCase
 from outlines.constraints.json_schema.text import dump, is_text
-from outlines.constraints.json_schema.value_sets import Case, NamedCase, NumberCase, StringCase, WordCase, json_type
+from outlines.constraints.json_schema.value_sets import (
+    Case,
+    NamedCase,
+    NumberCase,
+    StringCase,
+    WordCase,
+    json_type,
+)
 
 __all__ = ["contains", "decimal", "exact", "identity", "is_huge"]
 

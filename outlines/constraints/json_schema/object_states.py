@@ -12,7 +12,7 @@ import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
-from operator import attrgetter
+from operator import attrgetter, methodcaller
 from typing import TYPE_CHECKING, TypeAlias
 
 from outlines.constraints import characters
@@ -103,7 +103,7 @@ class ObjectStates:
                 names.update(dict.fromkeys(sorted(language.words | language.minus)))
         self.names = list(names)
         self._numbers = {name: i for i, name in enumerate(self.names)}
-        self.keys = [self._key(lambda part, name=name: part.at(name), name) for name in self.names]
+        self.keys = [self._key(methodcaller("at", name), name) for name in self.names]
         self._asking = [[t for t, part in enumerate(self._cases) if name in part.required] for name in self.names]
         self.is_required = [name in case.required for name in self.names]
         bounds = [part.low for part in self._cases] + [p.high + 1 for p in self._cases if p.high is not None]
@@ -128,7 +128,7 @@ class ObjectStates:
         def test(part: Formula) -> int | None:
             if part <= formula:
                 return None
-            if NEVER <= part or self._document.negate(part) <= formula:
+            if part >= NEVER or self._document.negate(part) <= formula:
                 return -1
             if part not in tests:
                 tests.append(part)
@@ -169,7 +169,7 @@ class ObjectStates:
                 split.append((remainder, frozenset((language,))))
             classes = split
             if len(classes) > MAX_CLASSES:
-                raise LimitError("MAX_CLASSES", f"names are told apart in more than {MAX_CLASSES} ways by their patterns")
+                raise LimitError("MAX_CLASSES", f"patterns tell names apart in more than {MAX_CLASSES} ways")
         others = intersection(STRING_REST, *map(complement, languages)) if languages else STRING_REST
         classes.append((others, frozenset()))
         found = []
@@ -179,7 +179,7 @@ class ObjectStates:
                 return part.rest.union(*(f for language, f in part.universals if language.holds_class(held)))
 
             key = self._key(formula_in, None, held)
-            if NEVER <= key.formula or is_empty(words):
+            if key.formula >= NEVER or is_empty(words):
                 continue
             listed = None if is_endless(words) else list_names(words)
             size = None if listed is None else sum(json.loads(name) not in self._numbers for name in listed)
@@ -192,7 +192,9 @@ class ObjectStates:
     def options(self, state: State, key: Key) -> list[tuple[Formula, int]]:
         """Give the ways to write a member's value: a formula, and the tests that it meets as a set of bits."""
         relevant = {
-            number for t, number in enumerate(key.universal) if number is not None and number >= 0 and state[t + 1] is not None
+            number
+            for number, counts in zip(key.universal, state[1:], strict=True)
+            if number is not None and number >= 0 and counts is not None
         } | {number for t, _, number in key.duties if number is not None and state[t + 1] is not None}
         chosen = tuple(sorted(relevant))
         found = self._options.get((id(key), chosen))
@@ -209,7 +211,7 @@ class ObjectStates:
                 ]
                 if len(found) > MAX_WAYS:
                     raise LimitError(
-                        "MAX_WAYS", f"the value of a member meets the tests that it's put to in more than {MAX_WAYS} ways"
+                        "MAX_WAYS", f"a member's value meets the tests that it's put to in more than {MAX_WAYS} ways"
                     )
             self._options[id(key), chosen] = found
         return found
@@ -281,11 +283,11 @@ class ObjectStates:
         """Tell whether some of the unseen names, and free ones, lead to where the object may end."""
         known = self._known if known is None else known
         stack: list[tuple[tuple, Iterator[tuple]]] = []
-        key = (unseen, state, used)
+        key: tuple = (unseen, state, used)
         answer = known.get(key)
         if answer is not None:
             return answer
-        stack.append((key, self._following(*key, ask)))
+        stack.append((key, self._following(unseen, state, used, ask)))
         while stack:
             key, following = stack[-1]
             for child in following:

@@ -11,8 +11,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from outlines.constraints.items import Alternatives, Item, Literal, Symbols, Union
-from outlines.constraints.json_schema.object_states import FreeClass, Key, ObjectStates, State, bits
 from outlines.constraints.json_schema.layout import Depth
+from outlines.constraints.json_schema.object_states import FreeClass, Key, ObjectStates, State, bits
 from outlines.constraints.json_schema.objects import ObjectCase
 from outlines.constraints.names import FreeNames, KeyPlace, Keys, NameTable, SeenNames
 
@@ -48,7 +48,6 @@ class ObjectWriter:
         self._table: NameTable | None = None
         self._afters: dict[tuple[int, SeenNames], AfterMember] = {}
         self._no_names = SeenNames()
-        self._is_released = False
 
     @property
     def table(self) -> NameTable:
@@ -76,7 +75,6 @@ class ObjectWriter:
 
     def release(self) -> None:
         """Forget the items, as `Item.release`."""
-        self._is_released = True
         self._afters.clear()
         self._no_names.release()
         if self._table is not None:
@@ -128,6 +126,9 @@ class _PlainFree(FreeNames):
         if self._otherwise is None:
             self._otherwise = self._following(self._seen)
         return self._otherwise
+
+    def release(self) -> None:
+        self._owner.release()
 
     def _following(self, seen: SeenNames) -> Symbols:
         owner = self._owner
@@ -329,6 +330,9 @@ class _ClassFree(FreeNames):
     def otherwise(self) -> Symbols:
         assert self._otherwise is not None
         return self._otherwise
+
+    def release(self) -> None:
+        self._owner.release()
 
     def _following(self, seen: SeenNames) -> Symbols | None:
         return self._owner.value(self._class.key, self._unseen, self._state, self._used, seen)

@@ -7,7 +7,7 @@ a least fixpoint over those that it needs (a recursive schema may need itself).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -133,6 +133,11 @@ class Document:
         start = self.place(schema, "", self._scopes.start)
         self.start: Formula = ANYTHING if schema is True else frozenset((start,))
 
+    def release(self) -> None:
+        """Forget what leads back here, once nobody will ask again."""
+        self._emptiness.release()
+        self.algebra.release()
+
     # Atoms and formulas
 
     def place(self, schema: Any, pointer: str, scope: Scope, annotates: bool = False) -> int:
@@ -175,7 +180,7 @@ class Document:
         """Give the formula of the values that aren't in another."""
         if not formula:
             return NEVER
-        if NEVER <= formula:
+        if formula >= NEVER:
             return ANYTHING
         if len(formula) == 1:
             atom = self._atoms[next(iter(formula))]
@@ -185,7 +190,7 @@ class Document:
 
     def either(self, formulas: Iterable[Formula]) -> Formula:
         """Give the formula of the values that are in one of some others."""
-        distinct = tuple(formula for formula in dict.fromkeys(formulas) if not NEVER <= formula)
+        distinct = tuple(formula for formula in dict.fromkeys(formulas) if not formula >= NEVER)
         if ANYTHING in distinct:
             return ANYTHING
         if len(distinct) < 2:
@@ -454,8 +459,7 @@ class InPlace:
                     names = (then,) if isinstance(then, str) else then
                     sets.append(self._dependent(name, [ObjectCase(required=frozenset(names))]))
                 else:
-                    place = f"{keyword}/{escape_pointer(name)}"
-                    sets.append(self._dependent(name, self.plain(then, place), lambda: self.within(then, place)))
+                    sets.append(self._dependent_schema(name, then, f"{keyword}/{escape_pointer(name)}"))
         return sets
 
     def _conditional(self, schema: dict[str, Any]) -> list[Iterable[Case]]:
@@ -478,16 +482,18 @@ class InPlace:
             sets[-1] = algebra.complement(list(sets[-1]), self.pointer)
         return sets
 
-    def _dependent(
-        self, name: str, then: Sequence[Case], annotated: Callable[[], Sequence[Case]] | None = None
-    ) -> list[Case]:
+    def _dependent(self, name: str, then: Sequence[Case]) -> list[Case]:
         """Give what is no object, lacks a member, or is in the cases that the member asks for."""
-        algebra = self.algebra
         has = ObjectCase(required=frozenset((name,)))
-        if self.spot.annotates and annotated is not None:
-            without = algebra.complement([has], self.pointer)
-            return [*without, *algebra.meet_all([[has], annotated()], self.pointer)]
-        return algebra.complement(algebra.subtract(has, then), self.pointer)
+        return self.algebra.complement(self.algebra.subtract(has, then), self.pointer)
+
+    def _dependent_schema(self, name: str, then: Any, keywords: str) -> list[Case]:
+        """Give the same for a schema, which may have looked at parts where it's asked for."""
+        if not self.spot.annotates:
+            return self._dependent(name, self.plain(then, keywords))
+        has = ObjectCase(required=frozenset((name,)))
+        without = self.algebra.complement([has], self.pointer)
+        return [*without, *self.algebra.meet_all([[has], self.within(then, keywords)], self.pointer)]
 
 
 _COMBINATORS = frozenset("allOf anyOf oneOf not if dependentRequired dependentSchemas dependencies".split())

@@ -100,7 +100,7 @@ class Scopes:
 
     def _resolver(self, scope: Scope) -> Any:
         if scope.resolver is None:
-            from jsonschema_specifications import REGISTRY
+            from jsonschema_specifications import REGISTRY  # type: ignore[import-untyped, unused-ignore]
 
             root = _specification(scope.draft, self._has_old_ids).create_resource(self._root)
             registry = REGISTRY if self._registry is None else _readable(self._registry).combine(REGISTRY)

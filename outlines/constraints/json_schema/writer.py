@@ -1,4 +1,4 @@
-"""The writer: value sets to items and heads. White space is the layout's, arrays and objects have their own files."""
+"""The writer: value sets to items and heads. Arrays and objects have files of their own."""
 
 from __future__ import annotations
 
@@ -87,11 +87,15 @@ class Writer:
         self.spelling = spelling
         self.forms = forms
         self.is_any_order = document.options.property_order == "any"
+        self._is_released = False
         self._values: dict[tuple[Formula, Depth], Value] = {}
 
     def release(self) -> None:
-        """Forget the items, as `Item.release`."""
+        """Forget the items, as `Item.release`, and what is known of the document."""
         self._values.clear()
+        if not self._is_released:
+            self._is_released = True
+            self.document.release()
 
     def value(self, formula: Formula, depth: Depth = _OUTERMOST) -> Value:
         key = (formula, self.layout.enter(depth, lambda: self._says_nothing(formula)))

@@ -44,11 +44,18 @@ CASES = {
     "anchor": ({"$ref": "#n", "$defs": {"a": {"$anchor": "n", **INTEGER}}}, ["1"]),
     "name of a resource within": ({"$ref": "n.json", "$defs": {"a": {"$id": "n.json", **INTEGER}}}, ["1"]),
     "name relative to the root's": (
-        {"$id": "https://example.com/s/", "$ref": "n", "$defs": {"a": {"$id": "https://example.com/s/n", **STRING}}},
+        {
+            "$id": "https://example.com/s/",
+            "$ref": "n",
+            "$defs": {"a": {"$id": "https://example.com/s/n", **STRING}},
+        },
         ['"a"'],
     ),
     "pointer is relative to the resource": (
-        {"$ref": "n", "$defs": {"t": STRING, "a": {"$id": "n", "$ref": "#/$defs/t", "$defs": {"t": INTEGER}}}},
+        {
+            "$ref": "n",
+            "$defs": {"t": STRING, "a": {"$id": "n", "$ref": "#/$defs/t", "$defs": {"t": INTEGER}}},
+        },
         ["1"],
     ),
     "pointer that dangles in the resource means the root": (
@@ -56,7 +63,10 @@ CASES = {
         ['"a"'],
     ),
     "pointer across resources": (
-        {"$ref": "#/$defs/a/$defs/b", "$defs": {"a": {"$id": "n", "$defs": {"b": {"$ref": "#/$defs/t"}, "t": INTEGER}}}},
+        {
+            "$ref": "#/$defs/a/$defs/b",
+            "$defs": {"a": {"$id": "n", "$defs": {"b": {"$ref": "#/$defs/t"}, "t": INTEGER}}},
+        },
         ["1"],
     ),
     "id of draft 4": (
@@ -68,7 +78,11 @@ CASES = {
         ["1"],
     ),
     "id beside a reference says nothing in draft 7": (
-        {"$schema": DRAFT[7], "allOf": [{"$id": "x/", "$ref": "#/definitions/a"}], "definitions": {"a": INTEGER}},
+        {
+            "$schema": DRAFT[7],
+            "allOf": [{"$id": "x/", "$ref": "#/definitions/a"}],
+            "definitions": {"a": INTEGER},
+        },
         ["1"],
     ),
     "meta-schema": ({"$ref": DRAFT[7], "not": {"type": "object"}}, []),
@@ -137,7 +151,9 @@ def test_other_documents_come_from_the_users_registry():
 
 @pytest.mark.parametrize("reference", ["other.json", "https://example.com/a#/b", "a#"])
 def test_document_that_is_not_there_names_the_registry(reference):
-    with pytest.raises(SchemaError, match=r"nothing is fetched; give that in a `referencing.Registry`") as caught:
+    with pytest.raises(
+        SchemaError, match=r"nothing is fetched; give that in a `referencing.Registry`"
+    ) as caught:
         Document({"items": {"$ref": reference}})
     assert caught.value.pointer == "/items/$ref"
     assert repr(reference) in str(caught.value)
