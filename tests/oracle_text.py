@@ -433,7 +433,9 @@ class Number(NamedTuple):
 
     @property
     def is_nullable(self) -> bool:
-        form = r"-?(0|[1-9][0-9]*)" if self.is_integer else r"-?((0|[1-9][0-9]*)(\.[0-9]+)?|[1-9](\.[0-9]+)?[eE][+-]?[0-9]+)"
+        form = r"-?(0|[1-9][0-9]*)"
+        if not self.is_integer:
+            form += r"(\.[0-9]+)?|-?[1-9](\.[0-9]+)?[eE][+-]?[0-9]+"
         if not re.fullmatch(form, self.begun):
             return False
         mantissa, _, power = self.begun.lower().partition("e")
