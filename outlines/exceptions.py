@@ -54,7 +54,7 @@ def shorten(value: object, width: int = 80) -> str:
     """Give `repr(value)`, cut at `width` characters, for use in a message."""
     try:
         text = repr(value)
-    except ValueError:  # an integer of more digits than Python writes out
+    except (ValueError, RecursionError):  # an integer of more digits than Python writes out; lists nested too deep
         return f"a {type(value).__name__} too long to show"
     return text if len(text) <= width else text[: width - 1] + "…"
 

@@ -188,7 +188,7 @@ CASES = [
         "number bounds",
         {"type": "number", "minimum": -0.5, "maximum": 12.25},
         [-0.5, 0, 12.25, 7.125],
-        ["12.26", "-0.51", "1e0"],
+        ["12.26", "-0.51", "10e0", "2e1"],
     ),
     Case(
         "exclusive number bounds",

@@ -35,7 +35,7 @@ class JsonOptions:
         "declared": members in the order of the schema, others after them; "any": in any order.
     number_forms
         "plain": an integer has no fraction and no exponent; "all": whatever JSON Schema takes for one (1.0, 1e3),
-        and exponents beside bounds too.
+        and numbers with any exponent, whatever their bounds.
     ascii_only
         Write characters that aren't ASCII as escapes.
     max_depth

@@ -12,7 +12,7 @@ import re
 import warnings
 from functools import lru_cache
 
-from outlines.constraints.expression import concat
+from outlines.constraints.expression import Expression, concat, star, union
 from outlines.constraints.json_schema.host_names import idn_hostname
 from outlines.constraints.json_schema.text import QUOTE, encode
 from outlines.constraints.json_schema.value_sets import StringCase
@@ -127,24 +127,30 @@ _URI_TEMPLATE = rf"(?:[!#$&-;=?-\[\]_a-z~{_UCSCHAR}{_IPRIVATE}]|%[0-9A-Fa-f]{{2}
 _JSON_POINTER = r"(?:/(?:[^~/]|~[01])*)*"
 
 
-def _regex() -> str:
+def _regex() -> Expression:
     """Give the patterns that ECMA-262 (with the flag u) and Python's `re` take alike, without references to groups."""
     escape = r"\\(?:[dDsSwWtnrfv\\/.^$()\[\]{}|*+?]|x[0-9A-Fa-f]{2}|u[0-9A-Fa-f]{4})"
     plain = rf"(?:[^\\/.^$()\[\]{{}}|*+?\x00-\x1F\x7F\uD800-\uDFFF]|{escape})"
     members = [chr(code) for code in range(0x20, 0x7F) if chr(code) not in "\\^]-[&~|"]
     ranges = "|".join(f"{re.escape(low)}-[{''.join(map(re.escape, members[i:]))}]" for i, low in enumerate(members))
     member = rf"(?:[^\\\]\[^&~|\x00-\x1F\x7F-]|{ranges}|{escape})"
-    one = rf"(?:\[\^?{member}+\]|\.|{plain})"
     count = "|".join(
         [rf"{low}(?:,(?:[{low}-9]|[1-9][0-9])?)?" for low in range(10)]
         + [rf"{ten}{low}(?:,(?:{ten}[{low}-9]{f'|[{ten + 1}-9][0-9]' if ten < 9 else ''})?)?"
            for ten in range(1, 10) for low in range(10)]
     )  # fmt: skip
-    repeated = rf"(?:[*+?]\??|\{{(?:{count})\}}\??)?"
-    pattern = ""
-    for level in range(_GROUPS + 1):
-        group = rf"|\((?:\?:)?{pattern}\){repeated}|\(\?[=!]{pattern}\)" if level else ""
-        pattern = rf"(?:{one}{repeated}|[|^$]|\\[bB]{group})*"
+
+    def written(pattern: str) -> Expression:
+        return read(pattern, encode=encode)
+
+    one = written(rf"\[\^?{member}+\]|\.|{plain}")
+    repeated = written(rf"(?:[*+?]\??|\{{(?:{count})\}}\??)?")
+    ways = union(concat(one, repeated), written(r"[|^$]|\\[bB]"))
+    pattern = star(ways)
+    for _ in range(_GROUPS):
+        group = concat(written(r"\((?:\?:)?"), pattern, written(r"\)"), repeated)
+        lookahead = concat(written(r"\(\?[=!]"), pattern, written(r"\)"))
+        pattern = star(union(ways, group, lookahead))
     return pattern
 
 
@@ -205,7 +211,7 @@ def format_case(name: str) -> StringCase:
     if name == "idn-hostname":
         texts = idn_hostname(read(_LABEL, encode=encode))
     elif name == "regex":
-        texts = read(_regex(), encode=encode)
+        texts = _regex()
     elif name in FORMATS:
         texts = read(FORMATS[name], encode=encode)
     else:

@@ -9,6 +9,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -66,9 +67,11 @@ class Layout:
         level = 0 if self._indent is None else depth.level + 1
         return Depth(level, None if depth.budget is None else depth.budget - 1)
 
-    def enter(self, depth: Depth, is_anything: bool) -> Depth:
+    def enter(self, depth: Depth, is_anything: Callable[[], bool]) -> Depth:
         """Give the depth of a value; the budget counts from the first of which the schema says nothing."""
-        if not is_anything or self._max_depth is None:
+        if self._max_depth is None:
+            return depth
+        if not is_anything():
             return depth._replace(budget=None)
         return depth._replace(budget=self._max_depth) if depth.budget is None else depth
 

@@ -98,11 +98,15 @@ class Writer:
             self.document.release()
 
     def value(self, formula: Formula, depth: Depth = _OUTERMOST) -> Value:
-        key = (formula, self.layout.enter(depth, formula == ANYTHING))
+        key = (formula, self.layout.enter(depth, lambda: self._says_nothing(formula)))
         found = self._values.get(key)
         if found is None:
             found = self._values[key] = Value(self, *key)
         return found
+
+    def _says_nothing(self, formula: Formula) -> bool:
+        """Tell whether a formula is any JSON value, be it by a title alone."""
+        return formula == ANYTHING or self.document.value_set(formula) == self.document.value_set(ANYTHING)
 
     def case_symbols(self, case: Case, depth: Depth) -> Symbols:
         if isinstance(case, WordCase):
@@ -164,10 +168,17 @@ class Writer:
         if not self.is_word(value):
             number = exact(value)
             return (number_symbol(NumberCase(low=number, high=number), self.forms),)
-        return (Literal(self.spelling.dump(value)),)
+        return _one_of(self.texts(value))
+
+    def texts(self, value: Any) -> list[bytes]:
+        """Give the texts of a named scalar: one, but for a float such as 2.0, which may be written 2 as well."""
+        text = self.spelling.dump(value)
+        if isinstance(value, float) and value.is_integer() and text.endswith(b".0"):
+            return [text, text[:-2]]
+        return [text]
 
     def is_word(self, value: Any) -> bool:
-        """Tell whether a value that the schema names is written in one way."""
+        """Tell whether a value that the schema names is written in a few ways, as a word is."""
         is_number = isinstance(value, int | float | Decimal) and not isinstance(value, bool)
         return not isinstance(value, list | dict) and not (is_number and self.forms.all_forms)
 
@@ -204,9 +215,13 @@ class Value(Item):
             if isinstance(case, WordCase):
                 scalars[case.text] = None
             elif isinstance(case, NamedCase) and writer.is_word(case.value):
-                scalars[writer.spelling.dump(case.value)] = None
+                scalars.update(dict.fromkeys(writer.texts(case.value)))
             else:
                 alternatives.append(writer.case_symbols(case, self.depth))
         if scalars:
-            alternatives.append((words(list(scalars)),) if len(scalars) > 1 else (Literal(next(iter(scalars))),))
+            alternatives.append(_one_of(list(scalars)))
         return alternatives
+
+
+def _one_of(texts: list[bytes]) -> Symbols:
+    return (words(texts),) if len(texts) > 1 else (Literal(texts[0]),)

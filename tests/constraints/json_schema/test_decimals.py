@@ -63,7 +63,11 @@ def is_expected(text, case, forms):
     mantissa, has_power, power = text.lower().partition("e")
     if not forms.all_forms:
         is_free = case == NumberCase(low_open=case.low_open, high_open=case.high_open)
-        if (case.is_integer and mantissa.count(".")) or (has_power and not is_free):
+        is_bounded = forms == NumberForms() and case == NumberCase(
+            case.is_integer, case.low, case.low_open, case.high, case.high_open
+        )
+        may_have_power = is_free or (is_bounded and re.match(r"-?[1-9](\.|$)", mantissa))
+        if (case.is_integer and (mantissa.count(".") or has_power)) or (has_power and not may_have_power):
             return False
     if forms.max_digits is not None and sum(c.isdigit() for c in mantissa) > forms.max_digits:
         return False
