@@ -12,11 +12,13 @@ import itertools
 import numpy as np
 
 from outlines.automaton import END, Automaton, HeadSymbol, Threads
+from outlines.constraints.cfg.machine import Place
 from outlines.constraints.expression import Expression
 from outlines.constraints.items import Literal, Symbols, WordNode
 from outlines.constraints.names import KeyPlace, Keys
 from outlines.constraints.strings import Text
 from outlines.exceptions import EmptyLanguageError, LimitError
+from outlines.races import Races
 from outlines.reach import HeadTables, Reach
 from outlines.rows import Base, Words, bases_and_list, pack, unpack
 from outlines.trie import ROOT
@@ -79,6 +81,7 @@ class Tables:
             self._walks: dict[int, _Found] = {}
             self._names: dict[tuple[int, KeyPlace], list[tuple[int, KeyPlace, int]]] = {}
             self._declared: dict[tuple[int, WordNode], list[tuple[int, WordNode]]] = {}
+            self._races = Races(self._heads, self._automaton.push, self._walk)
             self._row_limit = max(64, ROW_BUDGET_BYTES // (4 * vocabulary.num_words))
             self._stays: dict[int, bytearray] = {}  # of states that many tokens don't change: a flag a token
             self.start_state = self._state(self._automaton.start)
@@ -267,6 +270,8 @@ class Tables:
             return self._walk_keys(node, head, tail)  # type: ignore[arg-type]
         if kind is Text:
             return self._walk_text(node, head, tail)  # type: ignore[arg-type]
+        if kind is Place:
+            return self._races.walk(node, head, tail)  # type: ignore[arg-type]
         assert kind is WordNode
         return self._walk_words(node, head, tail)  # type: ignore[arg-type]
 

@@ -30,6 +30,7 @@ rows
 spread
 reach
 automaton
+races
 tables
 engine
 processors

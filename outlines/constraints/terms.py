@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+from outlines.constraints.cfg import grammar_symbols
 from outlines.constraints.expression import EMPTY, Expression, concat, is_empty, literal, repeat, union
 from outlines.constraints.items import Repeated, Symbols, Union
 from outlines.constraints.json_schema import schema_symbols
@@ -67,7 +68,7 @@ def term_symbols(term: Term) -> Symbols:
             return ()  # none of what has no text
         return (Repeated(body, *counts),)
     if isinstance(term, CFG):
-        raise ConstraintError("context-free grammars (CFG, and the type dict) are not supported yet")
+        return grammar_symbols(term.definition)
     raise TypeError(f"cannot build a constraint from {term!r}")
 
 

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from outlines.constraints.cfg.extensions import Embedded, take_out
 from outlines.exceptions import GrammarError, LimitError
 
-__all__ = ["MAX_RULES", "Loaded", "Rule", "Terminal", "load_lark"]
+__all__ = ["MAX_RULES", "Loaded", "Rule", "Terminal", "load_lark", "place_of"]
 
 #: Rules that a grammar may have once its optional parts and repetitions are written out.
 MAX_RULES = 50_000
@@ -74,7 +74,7 @@ def load_lark(text: str, start: str = "start", import_paths: Sequence[str] = ())
     declared = {name for name, (tree, _) in grammar.term_defs if tree is None} - embedded.keys()
     if declared:
         name = min(declared)
-        raise GrammarError(f"terminal {name} is declared but has no pattern, so it has no text. Define it", *_find(text, name))
+        raise GrammarError(f"terminal {name} is declared but has no pattern, so it has no text. Define it", *place_of(text, name))
     rules = [Rule(str(rule.origin.name), tuple(str(symbol.name) for symbol in rule.expansion)) for rule in loaded.rules]
     _check_size(len(rules), "the grammar")
     used = {name for rule in rules for name in rule.symbols} | set(loaded.ignore_tokens)
@@ -178,7 +178,7 @@ def _located(error: Exception, text: str) -> GrammarError:
         quoted = re.search(r"'([\w.]+)'", message)
         for match in (quoted, named):
             if match:
-                line, column = _find(text, match[1])
+                line, column = place_of(text, match[1])
                 if line is not None:
                     break
     if isinstance(error, FileNotFoundError):
@@ -190,7 +190,7 @@ def _located(error: Exception, text: str) -> GrammarError:
     return GrammarError(problem, line, column)
 
 
-def _find(text: str, name: str) -> tuple[int | None, int | None]:
+def place_of(text: str, name: str) -> tuple[int | None, int | None]:
     """Give line and column of the first place where a name stands."""
     found = re.search(rf"(?<![\w.]){re.escape(name)}(?!\w)", text)
     if found is None:

@@ -56,7 +56,7 @@ class Scan:
         What the text that follows must not begin with, if the match ends here.
     """
 
-    __slots__ = ("program", "threads", "behind", "nullable", "owed", "_class_of", "_targets", "__weakref__")
+    __slots__ = ("program", "threads", "behind", "nullable", "owed", "_class_of", "_targets", "_first", "__weakref__")
 
     def __init__(
         self, program: _Program, threads: tuple[_Thread, ...], behind: tuple[Expression, ...],
@@ -68,6 +68,7 @@ class Scan:
         self.nullable = owed is not None
         self.owed = owed or frozenset()
         self._class_of = b""
+        self._first = -1
         self._targets: tuple[Scan | Expression, ...] | None = None
 
     def step(self, byte: int) -> Scan | Expression:
@@ -96,6 +97,14 @@ class Scan:
             self._class_of = class_of.translate(numbers)
             self._targets = tuple(index)
         return self._class_of, self._targets
+
+    def first_bytes(self) -> int:
+        """Give the class of bytes that go on."""
+        if self._first < 0:
+            class_of, targets = self.transitions()
+            live = [target is not EMPTY for target in targets]
+            self._first = sum(1 << byte for byte in range(256) if live[class_of[byte]])
+        return self._first
 
     def _parts(self) -> list[Expression]:
         """Give all that a byte is compared with."""
