@@ -301,14 +301,12 @@ class Races:
             tokens = self._trie.tokens[at]
             if tokens:
                 by_scan.setdefault(ended, {}).setdefault(_beside(target), []).append((target, tokens))
-        for target, nodes in found.nodes.items():
+        for target in found.nodes:
             plain = lexer.alone((number, target, ()))
             assert isinstance(plain, Race)
             walk.inside.append((plain, found.tokens[target], by_scan.get(target, {})))
             for _, owed in plain.ends():
-                is_shared = owed == _owed_alone(target)
-                exits = found.exits[target] if is_shared else _find_exits(self._trie, nodes, owed)
-                walk.endings.append(Ending(number, owed, exits.without(taken, self._trie)))
+                walk.endings.append(Ending(number, owed, found.exits[target].without(taken, self._trie)))
         by_end: dict[tuple[int, Owed], list[int]] = {}
         for at, target, _ in words:
             if at in taken:

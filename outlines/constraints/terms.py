@@ -7,7 +7,21 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from outlines.constraints.cfg import grammar_symbols
-from outlines.constraints.expression import EMPTY, Expression, concat, is_empty, literal, repeat, union
+from outlines.constraints.characters import ALL, utf8
+from outlines.constraints.expression import (
+    ANY_BYTE,
+    EMPTY,
+    EVERYTHING,
+    Expression,
+    complement,
+    concat,
+    intersection,
+    is_empty,
+    literal,
+    repeat,
+    star,
+    union,
+)
 from outlines.constraints.items import Repeated, Symbols, Union
 from outlines.constraints.json_schema import schema_symbols
 from outlines.constraints.regex import looks_around, read
@@ -28,6 +42,8 @@ from outlines.types.dsl import (
     Sequence,
     String,
     Term,
+    Until,
+    Without,
     python_types_to_terms,
     to_regex,
 )
@@ -68,7 +84,7 @@ def term_symbols(term: Term) -> Symbols:
             return ()  # none of what has no text
         return (Repeated(body, *counts),)
     if isinstance(term, CFG):
-        return grammar_symbols(term.definition)
+        return grammar_symbols(term.definition, start=term.start, lexer=term.lexer, syntax=term.syntax)
     raise TypeError(f"cannot build a constraint from {term!r}")
 
 
@@ -141,6 +157,8 @@ def _expression(term: Term) -> Expression | None:
             ) from error
     if isinstance(term, Regex):
         return read(term.pattern)
+    if isinstance(term, Until | Without):
+        return _free_text(term)
     if isinstance(term, Sequence | Alternatives):
         parts = [_expression(_as_term(part)) for part in term.terms]
         if any(part is None for part in parts):
@@ -154,6 +172,16 @@ def _expression(term: Term) -> Expression | None:
         return None
     body = _expression(_as_term(term.term))  # type: ignore[attr-defined]
     return None if body is None else repeat(body, *counts)
+
+
+def _free_text(term: Until | Without) -> Expression:
+    """Give any text in which no trigger occurs, or none before its end."""
+    text = star(utf8(ALL))
+    trigger = union(*[literal(trigger.encode()) for trigger in term.triggers])
+    if isinstance(term, Without):
+        return intersection(text, complement(concat(EVERYTHING, trigger, EVERYTHING)))
+    longer = concat(EVERYTHING, trigger, ANY_BYTE, EVERYTHING)
+    return intersection(text, concat(EVERYTHING, trigger), complement(longer))
 
 
 def _alternatives(term: Term, parts: Iterable[Any]) -> Symbols:

@@ -9,7 +9,6 @@ still in it, in order, each with its scan. Once one has matched, those behind it
                 was just completed (a superset of Lark's: it refuses more and never accepts more)
     basic       the race has all terminals, wherever they stand
     free        no race: whatever may come next is taken, each at its own length (Earley's dynamic lexer)
-    scannerless as free, and at any length
 
 What a lexeme's end owes to the text that follows is a set of scans none of which may become nullable: the rivals that
 still might have won, and the lexeme itself made longer.
@@ -31,7 +30,7 @@ from outlines.constraints.expression import EMPTY, Expression
 
 __all__ = ["FREE", "IGNORED", "LEXERS", "Entry", "Lexer", "Owed", "Race", "after_byte", "both_owed", "codes_of"]
 
-LEXERS = ("contextual", "basic", "free", "scannerless")
+LEXERS = ("contextual", "basic", "free")
 
 #: The number that stands for any ignored terminal.
 IGNORED = -2
@@ -152,7 +151,6 @@ class Lexer:
     def __init__(self, terminals: Sequence[Terminal], scans: Sequence[Scan], ignored: Iterable[int], kind: str):
         self.kind = kind
         self.is_racing = kind in ("contextual", "basic")
-        self.is_greedy = kind != "scannerless"
         self._scans = scans
         self._ignored = frozenset(ignored)
         order = sorted(
@@ -292,7 +290,7 @@ class Lexer:
             if number == _RIVAL:
                 continue
             owed: set[Scan | Expression] = set(scan.owed)
-            if self.is_greedy and scan.threads:
+            if scan.threads:
                 owed.add(scan)
             if self.is_racing:
                 owed.update(rival for _, rival, _ in entries[:place])

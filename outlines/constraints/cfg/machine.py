@@ -10,7 +10,7 @@ Every place can be finished: one from which no text is left is dropped where it'
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 from outlines.constraints.cfg.lexing import IGNORED, Lexer, Owed, Race, after_byte, both_owed
 from outlines.constraints.cfg.liveness import Liveness
@@ -120,14 +120,13 @@ class Machine:
     parser, lexer
         What it is made of.
     parts
-        Symbols of each number that isn't a terminal; asked for when it may come.
+        Symbols of each number that isn't a terminal; they have no empty text.
     """
 
-    def __init__(self, parser: Parser, lexer: Lexer, parts: dict[int, Callable[[], Symbols]]):
+    def __init__(self, parser: Parser, lexer: Lexer, parts: dict[int, Symbols]):
         self.parser = parser
         self.lexer = lexer
         self._parts = parts
-        self._part_symbols: dict[int, Symbols] = {}
         self._places: dict[tuple, Place] = {}
         self._forks: dict[tuple[Place, ...], _Fork] = {}
         self._resumes: dict[Parse, Resume] = {}
@@ -233,12 +232,6 @@ class Machine:
                     following = self.parser.after(parse, number)
                     assert following is not None
                     if self.is_live_between(None, following):
-                        ways.append((*self._symbols(number), self.resume(following)))
+                        ways.append((*self._parts[number], self.resume(following)))
             found = self._ways[parse] = tuple(ways)
-        return found
-
-    def _symbols(self, number: int) -> Symbols:
-        found = self._part_symbols.get(number)
-        if found is None:
-            found = self._part_symbols[number] = self._parts[number]()
         return found

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from outlines.exceptions import LimitError
 
-__all__ = ["MAX_STATES", "Network", "build"]
+__all__ = ["MAX_STATES", "Network", "build", "components"]
 
 #: States of the network of one grammar, and of one rule while it's made deterministic.
 MAX_STATES = 20_000
@@ -168,7 +168,7 @@ class _Builder:
 
     def _find_left_cycles(self) -> dict[int, frozenset[int]]:
         left = {rule: self._left_symbols(rule) for rule in self.productions}
-        return {rule: component for component in _components(left) for rule in component}
+        return {rule: component for component in components(left) for rule in component}
 
     def _follow_sets(self) -> dict[int, frozenset[int]]:
         """Give the terminals that may follow each rule."""
@@ -463,7 +463,7 @@ class _Builder:
                 is_final.append(dfa.is_final[state])
                 follow.append(frozenset().union(*[self.follow[label] for label in dfa.labels[state]]))
         begins = {offset: {callee for callee, _ in calls[offset]} for offset in offsets.values()}
-        order = [component for component in _components(begins)]
+        order = components(begins)
         rank = {next(iter(component)): -place for place, component in enumerate(order)}
         names = {offset: self.names[rule] for rule, offset in offsets.items()}
         is_nullable = self.start in self.nullable
@@ -487,7 +487,7 @@ def _spread_sets(sets: dict[int, set[int]], onward: dict[int, set[int]]) -> None
                 waiting.append(other)
 
 
-def _components(graph: dict[int, set[int]]) -> list[frozenset[int]]:
+def components(graph: dict[int, set[int]]) -> list[frozenset[int]]:
     """Give the strongly connected components of a graph, those that others lead to first (Tarjan 1972)."""
     index: dict[int, int] = {}
     low: dict[int, int] = {}

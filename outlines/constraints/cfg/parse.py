@@ -66,7 +66,9 @@ class Parser:
         self._parses: dict[tuple, Parse] = {}
         self._distance = _distances(network)
         self.bottom = self._tail(frozenset([None]))
-        self.start = self._close([(network.start, self.bottom)], is_start=True)
+        begin = [(network.start, self.bottom)]
+        self.start = self._close(begin, accepts=network.is_nullable)
+        self.start_of_some = self._close(begin)  # of a text that isn't empty
 
     def after(self, parse: Parse, terminal: int) -> Parse | None:
         """Give the parse after a terminal; None where it may not come."""
@@ -90,13 +92,12 @@ class Parser:
             found = self._tails[ways] = Tail(ways, need)
         return found
 
-    def _close(self, items: Iterable[tuple[int, Tail]], is_start: bool = False) -> Parse:
+    def _close(self, items: Iterable[tuple[int, Tail]], accepts: bool = False) -> Parse:
         """Follow returns and calls from some items, until terminals are to be read."""
         network = self.network
         is_final, calls, terminals = network.is_final, network.calls, network.terminals
         found = dict.fromkeys(items)
         stack = list(found)
-        accepts = is_start and network.is_nullable
         while stack:
             state, tail = stack.pop()
             if is_final[state]:
