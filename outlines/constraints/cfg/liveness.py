@@ -20,7 +20,7 @@ from outlines.exceptions import LimitError
 
 __all__ = ["MAX_SEARCH", "Liveness"]
 
-#: Places that are looked at to find out whether a text can still be finished.
+#: Places, beyond those on the shortest way, that are looked at to find out whether a text can still be finished.
 MAX_SEARCH = 3_000
 
 #: Places after which the pushdown system is solved: what isn't found by then is hardly ever there.
@@ -104,6 +104,7 @@ class Liveness:
                 heapq.heappush(heap, (far, next(count), depth, parse, outcomes, 0, parent))
 
         push(begin, None)
+        limit = MAX_SEARCH + 2 * heap[0][0] if heap else 0
         while heap:
             far, _, depth, parse, outcomes, place, parent = heapq.heappop(heap)
             if not outcomes.has(place):
@@ -131,10 +132,10 @@ class Liveness:
                     break
                 if self.lexer.kind != "contextual":  # there races don't depend on the parse, and the solution is exact
                     return True
-            if len(parents) > MAX_SEARCH:
+            if len(parents) > limit:
                 raise LimitError(
                     "MAX_SEARCH",
-                    f"whether the grammar has a text from here on needs more than {MAX_SEARCH} places to be looked at; "
+                    f"whether the grammar has a text from here on needs more than {limit} places to be looked at; "
                     "ignore white space, or use another lexer",
                 )
             push(self._onward(self.lexer.begin(parse), owed, parse, depth + 1), config)

@@ -77,6 +77,12 @@ def load_lark(text: str, start: str = "start", import_paths: Sequence[str] = ())
         raise GrammarError(f"terminal {name} is declared but has no pattern, so it has no text. Define it", *place_of(text, name))
     rules = [Rule(str(rule.origin.name), tuple(str(symbol.name) for symbol in rule.expansion)) for rule in loaded.rules]
     _check_size(len(rules), "the grammar")
+    known = {rule.origin for rule in rules} | {str(terminal.name) for terminal in loaded.terminals} | embedded.keys()
+    for rule in rules:
+        for name in rule.symbols:
+            if name not in known:
+                problem = f'"{name}" is used in rule "{rule.origin}" but not defined; a template needs its arguments'
+                raise GrammarError(problem, *place_of(text, name))
     used = {name for rule in rules for name in rule.symbols} | set(loaded.ignore_tokens)
     terminals = []
     for terminal in loaded.terminals:
@@ -111,25 +117,24 @@ def _hoist(grammar: Any) -> None:
 
     made: list[tuple] = []
 
+    def part(tree: Any, name: str) -> Any:
+        new = f"__{name}_part_{len(made)}"
+        made.append((new, (), Tree("expansions", [Tree("expansion", [tree])]), None))
+        return Tree("value", [NonTerminal(new)])
+
     def hoist(tree: Any, name: str) -> Any:
         """Give a tree with few ways, the parts with several of it taken out."""
         tree.children = [hoist(child, name) if isinstance(child, Tree) else child for child in tree.children]
-        if tree.data != "expansion" or _ways(tree) <= _MANY_WAYS:
-            return tree
-        for place, child in enumerate(tree.children):
-            if isinstance(child, Tree) and _ways(child) > 1:
-                new = f"__{name}_part_{len(made)}"
-                made.append((new, (), Tree("expansions", [Tree("expansion", [child])]), None))
-                tree.children[place] = Tree("value", [NonTerminal(new)])
+        if _ways(tree) > _MANY_WAYS and tree.data in ("expansion", "expr"):
+            for place, child in enumerate(tree.children):
+                if isinstance(child, Tree) and _ways(child) > 1:
+                    tree.children[place] = part(child, name)
         return tree
 
     for name, parameters, tree, options in grammar.rule_defs:
-        if parameters:
-            ways = _ways(tree)
-            _check_size(ways, f'template "{name}"')
-        else:
+        if not parameters:  # of a template's parts, none could name what it's given
             hoist(tree, str(name))
-            _check_size(_ways(tree), f'rule "{name}"')
+        _check_size(_ways(tree), f'rule "{name}"')
     grammar.rule_defs.extend(made)
 
 
