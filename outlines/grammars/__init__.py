@@ -17,6 +17,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 __all__ = [
@@ -90,12 +91,13 @@ def csv(columns: int, delimiter: str = ",") -> str:
     if len(delimiter) != 1 or delimiter in '"\\r\n\\/':
         raise ValueError(f"delimiter is {delimiter!r}, but must be one character that is no quote, slash or line end")
     fields = " DELIMITER ".join(["field"] * columns)
+    escaped = re.escape(delimiter)
     return rf"""// lexer: free
 start: row (NEWLINE row)* NEWLINE?
 row: {fields}
 field: PLAIN | QUOTED
-DELIMITER: /\U{ord(delimiter):08x}/
+DELIMITER: /{escaped}/
 NEWLINE: "\n"
-PLAIN: /[^"\r\n\0\U{ord(delimiter):08x}]+/
+PLAIN: /[^"\r\n\0{escaped}]+/
 QUOTED: /"(?:[^"\r\0]|"")*"/
 """

@@ -285,16 +285,21 @@ class _FreeText(Term):
     def _display_node(self) -> str:
         return f"{type(self).__name__}({', '.join(map(repr, self.triggers))})"
 
+    def _either(self) -> str:
+        """Give a pattern of the triggers; one that contains another is never the first to be complete."""
+        others = [t for t in self.triggers if not any(other != t and other in t for other in self.triggers)]
+        return "|".join(map(re.escape, others))
+
     def _before(self) -> str:
-        return f"(?:(?!{'|'.join(map(re.escape, self.triggers))})(?s:.))*"
+        return f"(?:(?!{self._either()})(?s:.))*"
 
 
 @dataclass
 class Until(_FreeText):
-    """Any text up to the first of some triggers, which it ends with."""
+    """Any text up to where one of some triggers is first complete; it ends there."""
 
     def _pattern(self) -> str:
-        return f"({self._before()}(?:{'|'.join(map(re.escape, self.triggers))}))"
+        return f"({self._before()}(?:{self._either()}))"
 
 
 @dataclass
@@ -302,7 +307,7 @@ class Without(_FreeText):
     """Any text, the empty one too, in which none of some triggers occurs."""
 
     def _pattern(self) -> str:
-        return f"({self._before()}(?![\\s\\S]))"  # no trigger may begin in it and end behind it
+        return f"({self._before()})"
 
 
 @dataclass

@@ -225,14 +225,6 @@ def test_list_of_objects_is_written_as_python_writes_lists():
 # ---- Errors ------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    "term", [CFG('start: "a"'), "x" + cfg('start: "a"'), either("x", cfg('start: "a"')), dict]
-)
-def test_grammars_are_refused_as_not_yet_supported(term):
-    with pytest.raises(ConstraintError, match=r"context-free grammars .* not supported yet"):
-        Constraint(term, VOCABULARY)
-
-
 def test_regex_that_cannot_be_read_names_the_position():
     with pytest.raises(PatternError, match=r"position 3 of") as caught:
         Constraint("x" + Regex(r"(a)\1"), VOCABULARY)
