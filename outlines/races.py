@@ -30,6 +30,9 @@ from outlines.trie import Trie
 
 __all__ = ["Races"]
 
+#: A node that stands for at most so many, none of which has much below it, is walked byte by byte.
+_FEW_NODES = 256
+
 _Found = tuple[tuple[Base, ...], tuple[int, ...]]
 
 
@@ -46,22 +49,12 @@ class Exits:
         The others: byte and node after it.
     """
 
-    __slots__ = ("nodes", "onward", "owing", "_merged")
+    __slots__ = ("nodes", "onward", "owing")
 
     def __init__(self, nodes: NDArray, onward: dict[int, NDArray], owing: list[tuple[int, int]]):
         self.nodes = nodes
         self.onward = onward
         self.owing = owing
-        self._merged: list[tuple[int, tuple[int, ...], int | None]] | None = None
-
-    def merged(self, trie: Trie) -> list[tuple[int, tuple[int, ...], int | None]]:
-        """Give for each byte of `onward` the tokens that end there, and one node for what goes on."""
-        if self._merged is None:
-            self._merged = [
-                (byte, tuple(trie.tokens_of(nodes)[0].tolist()), trie.merge(nodes))
-                for byte, nodes in self.onward.items()
-            ]
-        return self._merged
 
     def without(self, parents: set[int], trie: Trie) -> Exits:
         """Give the exits but those at some nodes."""
@@ -85,12 +78,34 @@ class ScanWalk(NamedTuple):
     exits: dict[Scan, Exits]
 
 
-class Ending(NamedTuple):
+class Ending:
     """The exits of one terminal, all of which owe the same."""
 
-    number: int
-    owed: Owed
-    exits: Exits
+    __slots__ = ("number", "owed", "exits", "_onto")
+
+    def __init__(self, number: int, owed: Owed, exits: Exits):
+        self.number = number
+        self.owed = owed
+        self.exits = exits
+        self._onto: dict[Race, list[tuple[Race, tuple[int, ...], int | None]]] = {}
+
+    def onto(self, begun: Race, trie: Trie) -> list[tuple[Race, tuple[int, ...], int | None]]:
+        """Give what the next lexeme is after its first byte: its race, the tokens that end there, the node that goes on.
+
+        That depends on the race alone and not on the parse.
+        """
+        found = self._onto.get(begun)
+        if found is None:
+            nodes: dict[Race, list[NDArray]] = {}
+            for byte, after in self.exits.onward.items():
+                target = begun.step(byte)
+                if isinstance(target, Race):
+                    nodes.setdefault(target, []).append(after)
+            found = self._onto[begun] = []
+            for race, parts in nodes.items():
+                joined = np.concatenate(parts)
+                found.append((race, tuple(trie.tokens_of(joined)[0].tolist()), trie.merge(joined)))
+        return found
 
 
 #: By the race that leaves the way of a string (None: none does), the races on it and the tokens that lead there.
@@ -128,6 +143,7 @@ class Races:
         self._trie = heads.trie
         self._race_walks: dict[tuple[int, Race], RaceWalk] = {}
         self._places: dict[tuple[int, Place, int], _Found] = {}
+        self._begun: dict[tuple[Race, Owed], list[tuple[Race, Owed]]] = {}
 
     def walk(self, node: int, place: Place, tail: int) -> _Found:
         """Give the tokens below a node that a place and the tail under it allow."""
@@ -186,11 +202,10 @@ class Races:
     def _go_on(self, ending: Ending, place: Place, parse: Parse, tail: int) -> Iterator[_Found]:
         """Give what may follow a lexeme within tokens."""
         machine, exits, trie = place.machine, ending.exits, self._trie
-        for begun in machine.begin(parse):
-            for byte, tokens, node in exits.merged(trie):
-                yield from self._enter(tokens, node, machine.after(begun, byte), tail)
+        race = machine.lexer.begin(parse)
+        for target, tokens, node in ending.onto(race, trie):
+            yield from self._enter(tokens, node, machine.settle(target, None, parse), tail)
         if exits.owing:
-            race = machine.lexer.begin(parse)
             for byte, node in exits.owing:
                 owed = after_byte(ending.owed, byte)
                 target = race.step(byte)
@@ -225,7 +240,17 @@ class Races:
     def _walk_begun(self, node: int, place: Place, tail: int) -> Iterator[_Found]:
         """Walk where a lexeme begins that must not break what is owed: mostly that decides which terminals may come."""
         machine, race = place.machine, place.race
-        codes = codes_of(place.owed)
+        key = race, place.owed
+        parts = self._begun.get(key)
+        if parts is None:
+            parts = self._begun[key] = self._part_begun(race, place.owed)
+        for part, owed in parts:
+            begun = machine.place(part, owed, place.parse)
+            yield self.walk(node, begun, tail) if owed is None else self._walk_owing(node, begun, tail)
+
+    def _part_begun(self, race: Race, owed: Owed) -> list[tuple[Race, Owed]]:
+        """Part a race into the terminals whose first byte settles what is owed, and those of which it must be seen."""
+        codes = codes_of(owed)
         settled = int.from_bytes(np.packbits(codes == FREE, bitorder="little").tobytes(), "little")
         broken = int.from_bytes(np.packbits(codes == BROKEN, bitorder="little").tobytes(), "little")
         alone, together = _part(race)
@@ -237,11 +262,11 @@ class Races:
         for entries, mask in blocks:
             if mask & ~broken:
                 (other if mask & ~settled else free).extend(entries)
-        for entries, owed in ((free, None), (other, place.owed)):
-            if entries:
-                kept = [entry for entry in race.entries if entry in entries]
-                part = machine.place(race.lexer.part(race, kept), owed, place.parse)
-                yield self.walk(node, part, tail) if owed is None else self._walk_owing(node, part, tail)
+        return [
+            (race.lexer.part(race, [entry for entry in race.entries if entry in entries]), left)
+            for entries, left in ((free, None), (other, owed))
+            if entries
+        ]
 
     def _walk_owing(self, node: int, place: Place, tail: int) -> _Found:
         """Walk byte by byte: what is owed is hardly ever owed for long."""
@@ -280,6 +305,10 @@ class Races:
 
     def _find_race_walk(self, node: int, race: Race) -> RaceWalk:
         walk = RaceWalk([], [])
+        members = self._trie.members(node)
+        if len(members) <= _FEW_NODES and not any(member in self._trie.big_nodes for member in members):
+            self._walk_bytes(node, race, walk)
+            return walk
         alone, together = _part(race)
         for entry in alone:
             self._walk_alone(node, race, entry, walk)
@@ -341,6 +370,29 @@ class Races:
                 if self._trie.has_children[child]:
                     stack.append((child, target))
         return found, taken
+
+    def _walk_bytes(self, node: int, race: Race, walk: RaceWalk) -> None:
+        """Walk all terminals together, byte by byte, where little is below."""
+        trie = self._trie
+        reached: dict[Race, list[int]] = {}
+        stack = [(node, race)]
+        while stack:
+            at, here = stack.pop()
+            for byte, child in trie.children[at].items():
+                target = here.step(byte)
+                if isinstance(target, Race):
+                    reached.setdefault(target, []).append(child)
+                    if not target.is_finished:
+                        stack.append((child, target))
+        for target, nodes in reached.items():
+            tokens = tuple(token for child in nodes for token in trie.tokens[child])
+            if tokens:
+                walk.inside.append((target, ((), tokens), {}))
+            for number, owed in target.ends():
+                places = np.asarray([member for child in nodes for member in trie.members(child)], np.int64)
+                places = places[trie.num_children[places] > 0]
+                if len(places):
+                    walk.endings.append(Ending(number, owed, _find_exits(trie, places, owed)))
 
     def _walk_together(self, node: int, race: Race, walk: RaceWalk) -> None:
         """Walk terminals that share first bytes, race by race."""

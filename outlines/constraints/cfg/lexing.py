@@ -61,21 +61,17 @@ class Race:
         Whether nothing of the lexeme is read yet.
     """
 
-    __slots__ = ("lexer", "entries", "nullable", "is_start", "_steps", "_table", "_ends", "__weakref__")
+    __slots__ = ("lexer", "entries", "nullable", "is_start", "is_finished", "_steps", "_table", "_ends", "__weakref__")
 
     def __init__(self, lexer: Lexer, entries: tuple[Entry, ...], is_start: bool):
         self.lexer = lexer
         self.entries = entries
         self.is_start = is_start
+        self.is_finished = not any(scan.threads for _, scan, _ in entries)  # no byte goes on with the lexeme
         self._steps: dict[int, Race | Expression] = {}
         self._table: tuple[bytes, tuple[Race | Expression, ...]] | None = None
         self._ends: tuple[tuple[int, Owed], ...] | None = None
         self.nullable = not is_start and bool(self.ends())
-
-    @property
-    def is_finished(self) -> bool:
-        """Tell whether no byte goes on with the lexeme."""
-        return not any(scan.threads for _, scan, _ in self.entries)
 
     def step(self, byte: int) -> Race | Expression:
         """Give the race after a byte, EMPTY where no terminal can win any more."""
@@ -198,7 +194,9 @@ class Lexer:
                 racing = self._ignored | parse.follow | frozenset(parse.viable)
             else:
                 racing = self._ignored | frozenset(parse.viable)
-            found = parse.begins = self._begin(racing & self._all, parse.viable)
+            racing &= self._all
+            # who may come is left to the parse, so that all parses with the same race share what is known of it
+            found = parse.begins = self._begin(racing, tuple(sorted(racing)))
         assert isinstance(found, Race)
         return found
 
