@@ -61,13 +61,14 @@ class Race:
         Whether nothing of the lexeme is read yet.
     """
 
-    __slots__ = ("lexer", "entries", "nullable", "is_start", "is_finished", "_steps", "_table", "_ends", "__weakref__")
+    __slots__ = ("lexer", "entries", "nullable", "is_start", "is_finished", "_numbers", "_steps", "_table", "_ends", "__weakref__")
 
     def __init__(self, lexer: Lexer, entries: tuple[Entry, ...], is_start: bool):
         self.lexer = lexer
         self.entries = entries
         self.is_start = is_start
         self.is_finished = not any(scan.threads for _, scan, _ in entries)  # no byte goes on with the lexeme
+        self._numbers: tuple[int, ...] | None = None
         self._steps: dict[int, Race | Expression] = {}
         self._table: tuple[bytes, tuple[Race | Expression, ...]] | None = None
         self._ends: tuple[tuple[int, Owed], ...] | None = None
@@ -103,6 +104,15 @@ class Race:
                 numbers[key] = index.setdefault(target, len(index))
             self._table = class_of.translate(numbers), tuple(index)
         return self._table
+
+    @property
+    def numbers(self) -> tuple[int, ...]:
+        """The terminals that may still win, ignored ones too."""
+        if self._numbers is None:
+            found = {number for number, _, _ in self.entries}
+            found.update(other for _, _, retyped in self.entries for other, _ in retyped)
+            self._numbers = tuple(sorted(found - {_RIVAL}))
+        return self._numbers
 
     def first_bytes(self) -> int:
         """Give the class of bytes that go on with some terminal's lexeme."""
@@ -191,9 +201,9 @@ class Lexer:
             if self.kind == "basic":
                 racing = self._all
             elif self.kind == "contextual":
-                racing = self._ignored | parse.follow | frozenset(parse.viable)
+                racing = self._ignored | parse.follow | parse.viable
             else:
-                racing = self._ignored | frozenset(parse.viable)
+                racing = self._ignored | parse.viable
             racing &= self._all
             # who may come is left to the parse, so that all parses with the same race share what is known of it
             found = parse.begins = self._begin(racing, tuple(sorted(racing)))
@@ -226,6 +236,10 @@ class Lexer:
             found = race if isinstance(race, Race) else Race(self, (), True)
             self._begins[key] = found
         return found
+
+    def begin_all(self) -> Race:
+        """Give the race of all terminals: what may win in it may win in any."""
+        return self._begin(self._all, tuple(sorted(self._all)))
 
     def begin_alone(self, number: int) -> Race:
         """Give the race in which one terminal may come, with the rivals that it has everywhere."""

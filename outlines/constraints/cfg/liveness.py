@@ -51,6 +51,39 @@ class Liveness:
         self._lives: dict[tuple, bool] = {}
         self._outcomes: dict[tuple, _Outcomes] = {}
         self._solution = _Solution(self)
+        self._gaps: dict[Owed, bool] | None = None
+        self._gap: Owed = None
+
+    def has_gap(self, owed: Owed) -> bool:
+        """Tell whether ignored text may come now and settle what is owed, and then any terminal, and so on.
+
+        Where that holds, as it does where white space is ignored, the rules alone decide.
+        """
+        if self._gaps is None:
+            self._gaps = {}
+            if not self._find_gap():
+                self._gaps = {None: False}
+        if None in self._gaps and not self._gaps[None]:
+            return False
+        found = self._gaps.get(owed)
+        if found is None:
+            found = self._gaps[owed] = self._leads_to_gap(owed)
+        return found
+
+    def _find_gap(self) -> bool:
+        race = self.lexer.begin_all()
+        after_ignored = self._outcomes_of(race, None, IGNORED)
+        if not after_ignored.has(0):
+            return False
+        self._gap = after_ignored.found[0]
+        return all(
+            number < 0 or any(map(self._leads_to_gap, itertools.islice(self._outcomes_of(race, self._gap, number).rest(0), 4)))
+            for number in race.numbers
+        )
+
+    def _leads_to_gap(self, owed: Owed) -> bool:
+        outcomes = self._outcomes_of(self.lexer.begin_all(), owed, IGNORED)
+        return self._gap in itertools.islice(outcomes.rest(0), 4)
 
     def is_live(self, race: Race, owed: Owed, parse: Parse) -> bool:
         """Tell whether some text leads from a place to the end of the grammar's text."""
@@ -59,62 +92,67 @@ class Liveness:
         key = race, owed, parse
         found = self._lives.get(key)
         if found is None:
-            found = self._lives[key] = self._search(self._onward(race, owed, parse, 0))
+            found = self._may_end_well(race, owed, parse) or self._search(race, owed, parse)
+            self._lives[key] = found
         return found
+
+    def _may_end_well(self, race: Race, owed: Owed, parse: Parse) -> bool:
+        """Tell whether a lexeme that may come ends soon where ignored text may follow."""
+        for number in race.numbers:
+            if number == IGNORED or number in parse.viable:
+                outcomes = self._outcomes_of(race, owed, number)
+                if outcomes.has(0) and self.has_gap(outcomes.found[0]):
+                    return True
+        return False
 
     def is_live_between(self, owed: Owed, parse: Parse) -> bool:
         """Tell the same of the place where a lexeme begins."""
-        if parse.accepts:
+        if parse.accepts or self.has_gap(owed):
             return True
         key = owed, parse
         found = self._lives.get(key)
         if found is None:
-            found = self._search(self._onward(self.lexer.begin(parse), owed, parse, 0))
+            found = self._search(self.lexer.begin(parse), owed, parse)
             self._lives[key] = found
         return found
 
-    def _onward(self, race: Race, owed: Owed, parse: Parse, depth: int) -> Iterator[tuple[int, int, Parse, _Outcomes]]:
-        """Give what a lexeme may lead to: how far it's from the end, depth, the parse after it, ways to end it."""
-        numbers = {number for number, _, _ in race.entries}
-        numbers.update(other for _, _, retyped in race.entries for other, _ in retyped)
-        for number in sorted(numbers):
+    def _onward(self, race: Race, owed: Owed, parse: Parse) -> Iterator[tuple[int, int, _Outcomes]]:
+        """Give the terminals of which a lexeme may come: how far it's from the end after it, and the ways to end it."""
+        needs = self.parser.needs(parse)
+        for number in race.numbers:
             if number == IGNORED:
-                following: Parse | None = parse
-            elif number < 0:
-                continue
-            else:
-                following = self.parser.after(parse, number)
-            if following is not None:
-                yield following.need + depth, depth, following, self._outcomes_of(race, owed, number)
+                yield parse.need + 1, number, self._outcomes_of(race, owed, number)
+            elif number in needs:
+                yield needs[number], number, self._outcomes_of(race, owed, number)
         if race.is_start:
-            for number in parse.viable:
-                if number in self.parts:
-                    following = self.parser.after(parse, number)
-                    assert following is not None
-                    yield following.need + depth, depth, following, _Outcomes(iter([None]))
+            for number in needs.keys() & self.parts:
+                yield needs[number], number, _Outcomes(iter([None]))
 
-    def _search(self, begin: Iterator[tuple[int, int, Parse, _Outcomes]]) -> bool:
+    def _search(self, race: Race, owed: Owed, parse: Parse) -> bool:
         """Look for the end of the text, the nearest first; what lies on the way there is live, if none all is dead."""
         count = itertools.count()
         heap: list[tuple] = []
         parents: dict[_Config, _Config | None] = {}
+        after = self.parser.after
 
-        def push(steps: Iterator[tuple[int, int, Parse, _Outcomes]], parent: _Config | None) -> None:
-            for far, depth, parse, outcomes in steps:
-                heapq.heappush(heap, (far, next(count), depth, parse, outcomes, 0, parent))
+        def push(race: Race, owed: Owed, parse: Parse, depth: int, parent: _Config | None) -> None:
+            for need, number, outcomes in self._onward(race, owed, parse):
+                heapq.heappush(heap, (need + depth, next(count), depth, parse, number, outcomes, 0, parent))
 
-        push(begin, None)
+        push(race, owed, parse, 0, None)
         limit = MAX_SEARCH + 2 * heap[0][0] if heap else 0
         while heap:
-            far, _, depth, parse, outcomes, place, parent = heapq.heappop(heap)
+            far, _, depth, before, number, outcomes, place, parent = heapq.heappop(heap)
             if not outcomes.has(place):
                 continue
             owed = outcomes.found[place]
-            heapq.heappush(heap, (far + 1, next(count), depth, parse, outcomes, place + 1, parent))
-            config = owed, parse
+            heapq.heappush(heap, (far + 1, next(count), depth, before, number, outcomes, place + 1, parent))
+            following = before if number == IGNORED else after(before, number)
+            assert following is not None
+            config = owed, following
             if config in parents:
                 continue
-            known = True if parse.accepts else self._lives.get(config)
+            known = True if following.accepts else self._lives.get(config)
             if known is False:
                 continue
             parents[config] = parent
@@ -126,9 +164,14 @@ class Liveness:
                 return True
             if len(parents) == _FEW_PLACES:
                 waiting = itertools.chain(
-                    [(owed, parse)], ((left, p) for *_, p, more, at, _ in heap for left in more.rest(at))
+                    [config],
+                    (
+                        (left, before if number == IGNORED else after(before, number))
+                        for _, _, _, before, number, more, at, _ in heap
+                        for left in more.rest(at)
+                    ),
                 )
-                if not any(self._solution.may_end(*config) for config in waiting):
+                if not any(self._solution.may_end(*each) for each in waiting):  # type: ignore[arg-type]
                     break
                 if self.lexer.kind != "contextual":  # there races don't depend on the parse, and the solution is exact
                     return True
@@ -138,7 +181,7 @@ class Liveness:
                     f"whether the grammar has a text from here on needs more than {limit} places to be looked at; "
                     "ignore white space, or use another lexer",
                 )
-            push(self._onward(self.lexer.begin(parse), owed, parse, depth + 1), config)
+            push(self.lexer.begin(following), owed, following, depth + 1, config)
         for config in parents:
             self._lives[config] = False
         return False

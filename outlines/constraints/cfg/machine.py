@@ -227,7 +227,7 @@ class Machine:
         found = self._ways.get(parse)
         if found is None:
             ways: list[Symbols] = [()] if parse.accepts else []
-            for number in parse.viable:
+            for number in sorted(parse.viable):
                 if number in self._parts:
                     following = self.parser.after(parse, number)
                     assert following is not None

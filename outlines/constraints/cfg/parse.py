@@ -37,23 +37,24 @@ class Parse:
     ----------
     accepts : bool
         Whether the text may end here.
-    viable : tuple of int
-        The terminals that may come next, ascending.
+    viable : frozenset of int
+        The terminals that may come next.
     follow : frozenset of int
         Terminals that may follow what was just completed, somewhere in the grammar.
     need : int
         The fewest terminals to the end.
     """
 
-    __slots__ = ("items", "accepts", "viable", "follow", "need", "_after", "begins")
+    __slots__ = ("items", "accepts", "viable", "follow", "need", "_after", "_needs", "begins")
 
-    def __init__(self, items: tuple, accepts: bool, viable: tuple[int, ...], follow: frozenset[int], need: int):
+    def __init__(self, items: tuple, accepts: bool, viable: frozenset[int], follow: frozenset[int], need: int):
         self.items = items
         self.accepts = accepts
         self.viable = viable
         self.follow = follow
         self.need = need
-        self._after: dict[int, Parse | None] = {}
+        self._after: dict[int, Parse] = {}
+        self._needs: dict[int, int] | None = None
         self.begins: object = None  # where the lexer begins here, found when first asked for
 
 
@@ -72,16 +73,26 @@ class Parser:
 
     def after(self, parse: Parse, terminal: int) -> Parse | None:
         """Give the parse after a terminal; None where it may not come."""
-        known = parse._after
-        if terminal in known:
-            return known[terminal]
-        terminals = self.network.terminals
-        items = []
-        for state, tail in parse.items:
-            target = terminals[state].get(terminal)
-            if target is not None:
-                items.append((target, tail))
-        found = known[terminal] = self._close(items) if items else None
+        found = parse._after.get(terminal)
+        if found is None and terminal in parse.viable:
+            terminals = self.network.terminals
+            items = [
+                (terminals[state][terminal], tail) for state, tail in parse.items if terminal in terminals[state]
+            ]
+            found = parse._after[terminal] = self._close(items)
+        return found
+
+    def needs(self, parse: Parse) -> dict[int, int]:
+        """Give for each terminal that may come the fewest terminals behind it to the end."""
+        found = parse._needs
+        if found is None:
+            found = parse._needs = {}
+            distance = self._distance
+            for state, tail in parse.items:
+                for terminal, target in self.network.terminals[state].items():
+                    need = distance[target] + tail.need
+                    if need < found.get(terminal, _FAR):
+                        found[terminal] = need
         return found
 
     def _tail(self, ways: frozenset) -> Tail:
@@ -127,7 +138,7 @@ class Parser:
         parse = self._parses.get(key)
         if parse is None:
             pairs = tuple(item for _, item in kept)
-            viable = tuple(sorted({terminal for state, _ in pairs for terminal in terminals[state]}))
+            viable = frozenset().union(*[terminals[state] for state, _ in pairs])
             need = min([self._distance[state] + tail.need for state, tail in pairs] + [0 if accepts else _FAR])
             parse = self._parses[key] = Parse(pairs, accepts, viable, follow, need)
         return parse
