@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from outlines.automaton import END
-from outlines.constraints.cfg.lexing import BROKEN, FREE, OWED, Entry, Lexer, Owed, Race, after_byte, codes_of
+from outlines.constraints.cfg.lexing import BROKEN, FREE, IGNORED, OWED, Entry, Lexer, Owed, Race, after_byte, codes_of
 from outlines.constraints.cfg.machine import Place
 from outlines.constraints.cfg.parse import Parse
 from outlines.constraints.cfg.patterns import Scan
@@ -143,6 +143,7 @@ class Races:
         self._trie = heads.trie
         self._race_walks: dict[tuple[int, Race], RaceWalk] = {}
         self._places: dict[tuple[int, Place, int], _Found] = {}
+        self._last: dict[tuple[int, Race, frozenset[int]], _Found] = {}
         self._begun: dict[tuple[Race, Owed], list[tuple[Race, Owed]]] = {}
 
     def walk(self, node: int, place: Place, tail: int) -> _Found:
@@ -160,6 +161,8 @@ class Races:
             return self._walk_owing(node, place, tail)
         machine, parse = place.machine, place.parse
         walk = self._race_walk(node, place.race)
+        if not walk.endings and (place.race.is_start or not place.race.nullable):
+            return self._walk_last(node, place, walk)
         parts: list[_Found] = []
         for following, owed in machine.ends(place):  # where the lexeme is ended by what is below
             for begun in machine.begin(following, owed):
@@ -175,6 +178,28 @@ class Races:
             if following is not None:
                 parts += self._go_on(ending, place, following, tail)
         return _join(parts)
+
+    def _walk_last(self, node: int, place: Place, walk: RaceWalk) -> _Found:
+        """Walk where no token has another lexeme behind this one: mostly that depends on the terminals alone that may come."""
+        machine, parse = place.machine, place.parse
+        key = node, place.race, parse.viable
+        known = self._last.get(key)
+        if known is not None:
+            return known
+        parts: list[_Found] = []
+        is_shared = True
+        for race, found, words in walk.inside:
+            may_come = any(number == IGNORED or number in parse.viable for number in race.numbers)
+            is_live = may_come and machine.is_live(race, None, parse)
+            is_shared = is_shared and not words and (not may_come or machine.may_end_well(race, None, parse))
+            if is_live:
+                parts.append(found)
+            if words:
+                parts = self._correct(parts, words, is_live, place)
+        found = _join(parts)
+        if is_shared:
+            self._last[key] = found
+        return found
 
     def _correct(self, parts: list[_Found], words: Words, is_live: bool, place: Place) -> list[_Found]:
         """Take out the tokens on the way of a string from where no text is left; add those where only there one is."""

@@ -92,11 +92,11 @@ class Liveness:
         key = race, owed, parse
         found = self._lives.get(key)
         if found is None:
-            found = self._may_end_well(race, owed, parse) or self._search(race, owed, parse)
+            found = self.may_end_well(race, owed, parse) or self._search(race, owed, parse)
             self._lives[key] = found
         return found
 
-    def _may_end_well(self, race: Race, owed: Owed, parse: Parse) -> bool:
+    def may_end_well(self, race: Race, owed: Owed, parse: Parse) -> bool:
         """Tell whether a lexeme that may come ends soon where ignored text may follow."""
         for number in race.numbers:
             if number == IGNORED or number in parse.viable:

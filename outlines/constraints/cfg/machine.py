@@ -134,6 +134,7 @@ class Machine:
         self._items: dict[tuple[Symbols, ...], _Ways] = {}
         self._liveness = Liveness(parser, lexer, frozenset(parts))
         self.is_live = self._liveness.is_live
+        self.may_end_well = self._liveness.may_end_well
         self.is_live_between = self._liveness.is_live_between
 
     def release(self) -> None:
