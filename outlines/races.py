@@ -2,8 +2,8 @@
 
 The terminals of a race that share no first byte with another are walked one by one, and such a walk belongs to the
 vocabulary: names, strings and white space are walked once for all grammars. The others, few and short, are walked
-together, race by race. A walk gives the tokens inside, by the race that they lead to, and the *exits*: where a lexeme may
-end within a token, and the bytes with which another may begin there.
+together, race by race. A walk gives the tokens inside, by the race that they lead to, and the *exits*: where a lexeme
+may end within a token, and the bytes with which another may begin there.
 """
 
 from __future__ import annotations
@@ -18,7 +18,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from outlines.automaton import END
-from outlines.constraints.cfg.lexing import BROKEN, FREE, IGNORED, OWED, Entry, Lexer, Owed, Race, after_byte, codes_of
+from outlines.constraints.cfg.lexing import (
+    BROKEN,
+    FREE,
+    IGNORED,
+    OWED,
+    Entry,
+    Lexer,
+    Owed,
+    Race,
+    after_byte,
+    codes_of,
+)
 from outlines.constraints.cfg.machine import Place
 from outlines.constraints.cfg.parse import Parse
 from outlines.constraints.cfg.patterns import Scan
@@ -90,7 +101,7 @@ class Ending:
         self._onto: dict[Race, list[tuple[Race, tuple[int, ...], int | None]]] = {}
 
     def onto(self, begun: Race, trie: Trie) -> list[tuple[Race, tuple[int, ...], int | None]]:
-        """Give what the next lexeme is after its first byte: its race, the tokens that end there, the node that goes on.
+        """Give the next lexeme after its first byte: its race, the tokens that end there, the node that goes on.
 
         That depends on the race alone and not on the parse.
         """
@@ -180,7 +191,7 @@ class Races:
         return _join(parts)
 
     def _walk_last(self, node: int, place: Place, walk: RaceWalk) -> _Found:
-        """Walk where no token has another lexeme behind this one: mostly that depends on the terminals alone that may come."""
+        """Walk where no token has a lexeme behind this one: mostly the terminals that may come decide it alone."""
         machine, parse = place.machine, place.parse
         key = node, place.race, parse.viable
         known = self._last.get(key)
@@ -236,7 +247,9 @@ class Races:
                 target = race.step(byte)
                 if owed is not False and isinstance(target, Race):
                     below = node if trie.has_children[node] else None
-                    yield from self._enter(trie.tokens[node], below, machine.settle(target, owed, parse), tail)
+                    yield from self._enter(
+                        trie.tokens[node], below, machine.settle(target, owed, parse), tail
+                    )
         for way in machine.ways(parse):
             if way or tail != END:
                 merged = trie.merge(exits.nodes)
@@ -283,7 +296,9 @@ class Races:
         other: list[Entry] = []
         blocks = [([entry], entry[1].first_bytes()) for entry in alone]
         if together:
-            blocks.append((together, functools.reduce(operator.or_, [scan.first_bytes() for _, scan, _ in together])))
+            blocks.append(
+                (together, functools.reduce(operator.or_, [scan.first_bytes() for _, scan, _ in together]))
+            )
         for entries, mask in blocks:
             if mask & ~broken:
                 (other if mask & ~settled else free).extend(entries)
@@ -369,7 +384,9 @@ class Races:
         for (other, owed), places in by_end.items():
             walk.endings.append(Ending(other, owed, _find_exits(self._trie, np.asarray(places), owed)))
 
-    def _find_words(self, node: int, lexer: Lexer, entry: Entry) -> tuple[list[tuple[int, Race, Scan]], set[int]]:
+    def _find_words(
+        self, node: int, lexer: Lexer, entry: Entry
+    ) -> tuple[list[tuple[int, Race, Scan]], set[int]]:
         """Give the nodes on the way of strings that a lexeme may be retyped to, and those where one is complete."""
         found: list[tuple[int, Race, Scan]] = []
         taken: set[int] = set()
@@ -495,7 +512,9 @@ def _find_scan_walk(heads: HeadTables, node: int, scan: Scan) -> ScanWalk:
     tokens = {state: bases_of_nodes(heads.trie, nodes, heads.num_words) for state, nodes in nodes_of.items()}
     heads.num_bytes += sum(4 * heads.num_words * len(bases) for bases, _ in tokens.values())
     exits = {
-        state: _find_exits(heads.trie, nodes, _owed_alone(state)) for state, nodes in nodes_of.items() if state.nullable
+        state: _find_exits(heads.trie, nodes, _owed_alone(state))
+        for state, nodes in nodes_of.items()
+        if state.nullable
     }
     return ScanWalk(nodes_of, tokens, exits)
 
@@ -509,7 +528,7 @@ def _find_exits(trie: Trie, nodes: NDArray, owed: Owed) -> Exits:
     below = trie.expand(nodes)[1].astype(np.int64)
     byte = trie.byte[below]
     codes = codes_of(owed)[byte]
-    onward = {value: group for value, group in _groups(below[codes == FREE], byte[codes == FREE])}
+    onward = dict(_groups(below[codes == FREE], byte[codes == FREE]))
     owing = below[codes == OWED]
     return Exits(nodes, onward, list(zip(trie.byte[owing].tolist(), owing.tolist(), strict=True)))
 

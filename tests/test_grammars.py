@@ -245,7 +245,9 @@ def judge_markdown_table(text):
 
 
 def judge_tool_call(text):
-    calls = re.fullmatch(r"<tool_call>\n(.*)\n</tool_call>", text, re.S)[1].split("\n</tool_call>\n<tool_call>\n")
+    calls = re.fullmatch(r"<tool_call>\n(.*)\n</tool_call>", text, re.S)[1].split(
+        "\n</tool_call>\n<tool_call>\n"
+    )
     for call in calls:
         assert json.loads(call).keys() == {"name", "arguments"}
 
@@ -264,7 +266,10 @@ def judge_csv(text):
 
 JUDGES = {
     # Python writes no zeros before a number
-    "arithmetic": (grammars.arithmetic, lambda text: ast.parse(re.sub(r"(?<![\d.])0+(?=\d)", "", text).strip(), mode="eval")),
+    "arithmetic": (
+        grammars.arithmetic,
+        lambda text: ast.parse(re.sub(r"(?<![\d.])0+(?=\d)", "", text).strip(), mode="eval"),
+    ),
     "csv": (grammars.csv(3), judge_csv),
     "function_call": (grammars.function_call, judge_function_call),
     "html": (grammars.html, judge_html),
@@ -278,11 +283,7 @@ JUDGES = {
     "yaml": (grammars.yaml, lambda text: yaml.load(text, Loader=yaml.BaseLoader)),
 }
 
-PIECES = (
-    "SELECT| FROM |(a|ab|'x'|\"a\"|if| else | for x in |not in|is not|lambda x:|</p>|<p>|</em>|<a href=\"|<title>|"
-    "</title>|<!--|-->|]]>|<![CDATA[|&amp;|: |- |  |\n  |1.5|True|None|{\"|\":|\",|[0-9]|\\d|(?:|*?|{2,3}|é|🙂|"
-    "<tool_call>\n|\n</tool_call>|JOIN| ON |a.b|, |=1|()|[]|\"\"|\"name\":|\"arguments\""
-).split("|") + ["|", "| ", " |", "--- |", "|\n"]
+PIECES = [*'SELECT| FROM |(a|ab|\'x\'|"a"|if| else | for x in |not in|is not|lambda x:|</p>|<p>|</em>|<a href="|<title>|' '</title>|<!--|-->|]]>|<![CDATA[|&amp;|: |- |  |\n  |1.5|True|None|{"|":|",|[0-9]|\\d|(?:|*?|{2,3}|é|🙂|' '<tool_call>\n|\n</tool_call>|JOIN| ON |a.b|, |=1|()|[]|""|"name":|"arguments"'.split("|"), "|", "| ", " |", "--- |", "|\n"]
 
 
 @pytest.fixture(scope="module")
@@ -301,7 +302,9 @@ def walks(text, vocabulary, rng, count, limit):
 
 
 @pytest.mark.filterwarnings("ignore::SyntaxWarning")  # `1 is 2`, and the like, are Python
-@pytest.mark.filterwarnings("ignore::FutureWarning")  # `[[a]`, to `re` a class that may mean something else one day
+@pytest.mark.filterwarnings(
+    "ignore::FutureWarning"
+)  # `[[a]`, to `re` a class that may mean something else one day
 @pytest.mark.parametrize("name", JUDGES)
 def test_what_is_written_is_read_by_others(name, pieces_vocabulary, rng, budget):
     text, judge = JUDGES[name]
@@ -323,7 +326,11 @@ def test_walks_under_a_real_vocabulary(name, llama3_vocabulary, rng, budget):
 
 # (grammar, texts that it must have, texts that it must not)
 SHIPPED = {
-    "csv": (grammars.csv(3), ["a,b,c", '"a ""b""",1,2\nx,y,"z\n"\n'], ["a,b", "a,b,c,d", 'a,"b,c', 'a,b"b,c']),
+    "csv": (
+        grammars.csv(3),
+        ["a,b,c", '"a ""b""",1,2\nx,y,"z\n"\n'],
+        ["a,b", "a,b,c,d", 'a,"b,c', 'a,b"b,c'],
+    ),
     "function_call": (
         grammars.function_call,
         ['get_weather(city_name="Oslo", d=[1, -2.5], o={"a": None})\na_b()', "f.g_h(x=True)"],
@@ -351,7 +358,11 @@ SHIPPED = {
         ],
         ["a notin b", "if", "class", "a.if", "f(a=1, b)", "x = 1", "01", "None = 1", "a b"],
     ),
-    "regex": (grammars.regex, [r"(a|b)*c{2,3}?[^a-z\]]\d$", "(?:x(?=y))+", ""], ["(a", "*a", "a{3", "[a", "a)", "a**"]),
+    "regex": (
+        grammars.regex,
+        [r"(a|b)*c{2,3}?[^a-z\]]\d$", "(?:x(?=y))+", ""],
+        ["(a", "*a", "a{3", "[a", "a)", "a**"],
+    ),
     "sql": (
         grammars.sql,
         [
@@ -360,7 +371,13 @@ SHIPPED = {
             "SELECT CASE WHEN a IS NULL THEN 0 ELSE SUM(b) END FROM (SELECT a, b FROM t) AS s UNION ALL SELECT 1 FROM u",
             "SELECT a FROM t WHERE b NOT IN (SELECT c FROM d) AND e BETWEEN 1 AND 2.5",
         ],
-        ["SELECT FROM t", "SELECT a FROM select", "SELECTa FROM t", "SELECT a FROM t WHERE a notin (1)", "DROP TABLE t"],
+        [
+            "SELECT FROM t",
+            "SELECT a FROM select",
+            "SELECTa FROM t",
+            "SELECT a FROM t WHERE a notin (1)",
+            "DROP TABLE t",
+        ],
     ),
     "tool_call": (
         grammars.tool_call,

@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 from outlines.constraints.terms import term_symbols
 from outlines.engine import DEAD, Constraint, Vocabulary
 from outlines.exceptions import ConstraintError, EmptyLanguageError, PatternError, SchemaError
-from outlines.types import JsonSchema, Regex, cfg, dsl
-from outlines.types.dsl import CFG, Choice, Sequence, String, either, python_types_to_terms, to_regex
+from outlines.types import JsonSchema, Regex, dsl
+from outlines.types.dsl import Choice, Sequence, String, either, python_types_to_terms, to_regex
 from outlines.types.terms import Alternatives
 
 EOS = 256

@@ -45,7 +45,9 @@ def take_out(text: str) -> tuple[str, dict[str, Embedded]]:
     """
     found: dict[str, Embedded] = {}
     pieces, place, kept = [], 0, 0
-    owed = 0  # line ends that were within what was taken out: put where the line ends, so that later lines stay
+    owed = (
+        0  # line ends that were within what was taken out: put where the line ends, so that later lines stay
+    )
     while place < len(text):
         if owed and text[place] == "\n":
             pieces.append(text[kept:place] + "\n" * owed)

@@ -140,7 +140,9 @@ class _Reader:
         if char == "(":
             self._depth += 1
             if self._depth > MAX_DEPTH:
-                raise LimitError("MAX_DEPTH", f"parentheses are nested more than {MAX_DEPTH} deep; give parts names")
+                raise LimitError(
+                    "MAX_DEPTH", f"parentheses are nested more than {MAX_DEPTH} deep; give parts names"
+                )
             self.place += 1
             if self.text[self.place : self.place + 1] == "=":
                 self.fail(start, "lookahead assertions aren't supported; take it out")
@@ -153,7 +155,9 @@ class _Reader:
             return tree
         name = _NAME.match(self.text, self.place)
         if name is None:
-            what = "tokens by name or number aren't supported" if char == "<" else f"{char!r} can't stand here"
+            what = (
+                "tokens by name or number aren't supported" if char == "<" else f"{char!r} can't stand here"
+            )
             self.fail(start, what)
         self.place = name.end()
         self.used.setdefault(name[0], start)
@@ -337,7 +341,9 @@ class _Writer:
             return [name]
         body, low, high = self._symbols(tree[1], owner), tree[2], tree[3]
         if max(low, high or 0) * len(body) > 10_000:
-            raise LimitError("MAX_RULES", f'rule "{owner}" repeats a part {max(low, high or 0)} times; lower the count')
+            raise LimitError(
+                "MAX_RULES", f'rule "{owner}" repeats a part {max(low, high or 0)} times; lower the count'
+            )
         symbols = body * low
         if high is None:
             name = self._new(owner)

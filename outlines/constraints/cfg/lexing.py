@@ -28,7 +28,18 @@ from outlines.constraints.cfg.parse import Parse
 from outlines.constraints.cfg.patterns import Scan
 from outlines.constraints.expression import EMPTY, Expression
 
-__all__ = ["FREE", "IGNORED", "LEXERS", "Entry", "Lexer", "Owed", "Race", "after_byte", "both_owed", "codes_of"]
+__all__ = [
+    "FREE",
+    "IGNORED",
+    "LEXERS",
+    "Entry",
+    "Lexer",
+    "Owed",
+    "Race",
+    "after_byte",
+    "both_owed",
+    "codes_of",
+]
 
 LEXERS = ("contextual", "basic", "free")
 
@@ -61,7 +72,18 @@ class Race:
         Whether nothing of the lexeme is read yet.
     """
 
-    __slots__ = ("lexer", "entries", "nullable", "is_start", "is_finished", "_numbers", "_steps", "_table", "_ends", "__weakref__")
+    __slots__ = (
+        "lexer",
+        "entries",
+        "nullable",
+        "is_start",
+        "is_finished",
+        "_numbers",
+        "_steps",
+        "_table",
+        "_ends",
+        "__weakref__",
+    )
 
     def __init__(self, lexer: Lexer, entries: tuple[Entry, ...], is_start: bool):
         self.lexer = lexer
@@ -154,14 +176,21 @@ class Lexer:
         One of LEXERS.
     """
 
-    def __init__(self, terminals: Sequence[Terminal], scans: Sequence[Scan], ignored: Iterable[int], kind: str):
+    def __init__(
+        self, terminals: Sequence[Terminal], scans: Sequence[Scan], ignored: Iterable[int], kind: str
+    ):
         self.kind = kind
         self.is_racing = kind in ("contextual", "basic")
         self._scans = scans
         self._ignored = frozenset(ignored)
         order = sorted(
             range(len(terminals)),
-            key=lambda i: (-terminals[i].priority, -terminals[i].max_width, -len(terminals[i].text), terminals[i].name),
+            key=lambda i: (
+                -terminals[i].priority,
+                -terminals[i].max_width,
+                -len(terminals[i].text),
+                terminals[i].name,
+            ),
         )
         self._order = order
         self._retyped = self._find_retyped(terminals, order) if self.is_racing else {}
@@ -243,10 +272,7 @@ class Lexer:
 
     def begin_alone(self, number: int) -> Race:
         """Give the race in which one terminal may come, with the rivals that it has everywhere."""
-        if self.kind == "basic":
-            racing = self._all
-        else:
-            racing = (self._ignored | {number}) & self._all
+        racing = self._all if self.kind == "basic" else (self._ignored | {number}) & self._all
         return self._begin(racing, (number,) if number >= 0 else ())
 
     def alone(self, entry: Entry) -> Race | Expression:
@@ -346,4 +372,3 @@ def codes_of(owed: Owed) -> NDArray:
         )
         np.maximum(codes, of_class[np.frombuffer(class_of, np.uint8)], out=codes)
     return codes
-

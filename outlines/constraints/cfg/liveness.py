@@ -1,9 +1,10 @@
 """Whether a text can still be finished: no mask may lead where no text goes on.
 
-The rules alone would always let a text be finished, but lexemes are also held to what earlier ones owe, and to who wins
-the race: a comment that must end in a line end which nothing may match is a dead end. First the nearest end of the text is
-looked for, through the ways in which lexemes can end; nearly always it's a few lexemes away. Where that fails, the
-pushdown system of (what is owed, state of the network) is solved, which is finite however deep the stack.
+The rules alone would always let a text be finished, but lexemes are also held to what earlier ones owe, and to who
+wins the race: a comment that must end in a line end which nothing may match is a dead end. Where ignored text may come
+at any time and settles what is owed, the rules alone decide after all. Elsewhere the nearest end of the text is looked
+for, through the ways in which lexemes can end; nearly always it's a few lexemes away. Where that fails, the pushdown
+system of (what is owed, state of the network) is solved, which is finite however deep the stack.
 """
 
 from __future__ import annotations
@@ -77,7 +78,13 @@ class Liveness:
             return False
         self._gap = after_ignored.found[0]
         return all(
-            number < 0 or any(map(self._leads_to_gap, itertools.islice(self._outcomes_of(race, self._gap, number).rest(0), 4)))
+            number < 0
+            or any(
+                map(
+                    self._leads_to_gap,
+                    itertools.islice(self._outcomes_of(race, self._gap, number).rest(0), 4),
+                )
+            )
             for number in race.numbers
         )
 
@@ -173,7 +180,9 @@ class Liveness:
                 )
                 if not any(self._solution.may_end(*each) for each in waiting):  # type: ignore[arg-type]
                     break
-                if self.lexer.kind != "contextual":  # there races don't depend on the parse, and the solution is exact
+                if (
+                    self.lexer.kind != "contextual"
+                ):  # there races don't depend on the parse, and the solution is exact
                     return True
             if len(parents) > limit:
                 raise LimitError(
@@ -243,9 +252,7 @@ def _find_outcomes(race: Race, owed: Owed, number: int) -> Iterator[Owed]:
 
 def _has(race: Race | Expression, number: int) -> bool:
     assert isinstance(race, Race)
-    return any(
-        n == number or any(other == number for other, _ in retyped) for n, _, retyped in race.entries
-    )
+    return any(n == number or any(other == number for other, _ in retyped) for n, _, retyped in race.entries)
 
 
 def _bytes_that_differ(race: Race, owed: Owed) -> list[int]:
@@ -263,8 +270,8 @@ def _bytes_that_differ(race: Race, owed: Owed) -> list[int]:
 class _Solution:
     """The pushdown system of a grammar: from what is owed in a state, what may be owed at the end of its rule.
 
-    A terminal is given no rivals but those that it has everywhere. With the contextual lexer that is more than there is,
-    so what can't end here can't end at all; with the others it's exact.
+    A terminal is given no rivals but those that it has everywhere. With the contextual lexer that allows more than
+    there is, so what can't end here can't end at all; with the others it's exact.
     """
 
     def __init__(self, liveness: Liveness):
@@ -279,7 +286,9 @@ class _Solution:
         """Tell whether a text may be finished from a parse on."""
         if parse.accepts:
             return True
-        return any(self._tail_ends(end, tail) for state, tail in parse.items for end in self._solve((owed, state)))
+        return any(
+            self._tail_ends(end, tail) for state, tail in parse.items for end in self._solve((owed, state))
+        )
 
     def _tail_ends(self, owed: Owed, tail: Tail) -> bool:
         """Tell whether the text may be finished under a rule that ended."""
@@ -343,7 +352,9 @@ class _Solution:
             found = self._ends[pair] = set()
             waiting.append(pair)
             if len(self._ends) > _MAX_PAIRS:
-                raise LimitError("MAX_SEARCH", "the grammar is too large to tell whether its texts can be finished")
+                raise LimitError(
+                    "MAX_SEARCH", "the grammar is too large to tell whether its texts can be finished"
+                )
         return found
 
     def _after_ignored(self, owed: Owed) -> frozenset[Owed]:

@@ -74,10 +74,20 @@ def load_lark(text: str, start: str = "start", import_paths: Sequence[str] = ())
     declared = {name for name, (tree, _) in grammar.term_defs if tree is None} - embedded.keys()
     if declared:
         name = min(declared)
-        raise GrammarError(f"terminal {name} is declared but has no pattern, so it has no text. Define it", *place_of(text, name))
-    rules = [Rule(str(rule.origin.name), tuple(str(symbol.name) for symbol in rule.expansion)) for rule in loaded.rules]
+        raise GrammarError(
+            f"terminal {name} is declared but has no pattern, so it has no text. Define it",
+            *place_of(text, name),
+        )
+    rules = [
+        Rule(str(rule.origin.name), tuple(str(symbol.name) for symbol in rule.expansion))
+        for rule in loaded.rules
+    ]
     _check_size(len(rules), "the grammar")
-    known = {rule.origin for rule in rules} | {str(terminal.name) for terminal in loaded.terminals} | embedded.keys()
+    known = (
+        {rule.origin for rule in rules}
+        | {str(terminal.name) for terminal in loaded.terminals}
+        | embedded.keys()
+    )
     for rule in rules:
         for name in rule.symbols:
             if name not in known:
@@ -104,7 +114,9 @@ def load_lark(text: str, start: str = "start", import_paths: Sequence[str] = ())
 
 def _check_size(count: int, what: str) -> None:
     if count > MAX_RULES:
-        raise LimitError("MAX_RULES", f"{what} is {count} rules when written out, and {MAX_RULES} is the most")
+        raise LimitError(
+            "MAX_RULES", f"{what} is {count} rules when written out, and {MAX_RULES} is the most"
+        )
 
 
 # Optional parts
@@ -131,7 +143,7 @@ def _hoist(grammar: Any) -> None:
                     tree.children[place] = part(child, name)
         return tree
 
-    for name, parameters, tree, options in grammar.rule_defs:
+    for name, parameters, tree, _options in grammar.rule_defs:
         if not parameters:  # of a template's parts, none could name what it's given
             hoist(tree, str(name))
         _check_size(_ways(tree), f'rule "{name}"')
@@ -200,4 +212,6 @@ def place_of(text: str, name: str) -> tuple[int | None, int | None]:
     found = re.search(rf"(?<![\w.]){re.escape(name)}(?!\w)", text)
     if found is None:
         return None, None
-    return text.count("\n", 0, found.start()) + 1, found.start() - (text.rfind("\n", 0, found.start()) + 1) + 1
+    return text.count("\n", 0, found.start()) + 1, found.start() - (
+        text.rfind("\n", 0, found.start()) + 1
+    ) + 1

@@ -1,9 +1,9 @@
 """A grammar as a head of the automaton: the race of its terminals, with the parse as its own stack.
 
 A `Place` is a race, what is owed to an earlier lexeme, and a parse. It reads bytes as any head does. The text of the
-grammar may end where its parse accepts; where a part that is no terminal may come (a schema, a pattern, a special token),
-that part's symbols are put under it, and after them `Resume`. So a grammar may stand anywhere in a constraint, and any
-constraint in a grammar.
+grammar may end where its parse accepts; where a part that is no terminal may come (a schema, a pattern), that part's
+symbols are put under it, and after them `Resume`. So a grammar may stand anywhere in a constraint, and any constraint
+in a grammar.
 
 Every place can be finished: one from which no text is left is dropped where it's made.
 """
@@ -188,7 +188,7 @@ class Machine:
         return parse if number == IGNORED else self.parser.after(parse, number)
 
     def settle(self, race: Race, owed: Owed, parse: Parse) -> Iterator[Place]:
-        """Give the place of a race; where its lexeme can't go on, those where the next begins. Dead ones are dropped."""
+        """Give the place of a race; where its lexeme can't go on, that of the next. Dead ones are dropped."""
         if not race.is_finished or race.is_start:
             if self.is_live(race, owed, parse):
                 yield self.place(race, owed, parse)

@@ -37,7 +37,7 @@ class Network(NamedTuple):
     terminals : list of dict of int to int
         For each state, where a terminal leads.
     calls : list of list of (int, int)
-        For each state, the rules that may be called: state where the rule begins, state to return to (-1: its caller's).
+        For each state, what may be called: state where a rule begins, state to return to (-1: its caller's).
     is_final : list of bool
     follow : list of frozenset of int
         For each state, the terminals that may follow a rule which ends here.
@@ -174,7 +174,9 @@ class _Builder:
         """Give the terminals that may follow each rule."""
         first = self._first_sets()
         follow: dict[int, set[int]] = {rule: set() for rule in self.productions}
-        passes: dict[int, set[int]] = {rule: set() for rule in self.productions}  # at whose end a rule may stand
+        passes: dict[int, set[int]] = {
+            rule: set() for rule in self.productions
+        }  # at whose end a rule may stand
         for rule, ways in self.productions.items():
             for way in ways:
                 trailer: set[int] = set()
@@ -271,7 +273,9 @@ class _Builder:
     def _order(self, nfas: dict[int, _Nfa]) -> tuple[list[int], set[int]]:
         """Give the rules, used ones first, and those that a cycle of uses comes back to: they are called."""
         uses = {
-            rule: sorted({s for edges in nfa.edges for s, _ in edges if s is not None and s >= self.num_terminals})
+            rule: sorted(
+                {s for edges in nfa.edges for s, _ in edges if s is not None and s >= self.num_terminals}
+            )
             for rule, nfa in nfas.items()
         }
         order: list[int] = []
@@ -368,7 +372,9 @@ class _Builder:
         block_of = [0] * count
         keys: dict[object, int] = {}
         for state in range(count):
-            number = keys.setdefault((dfa.is_final[state], follows[state], frozenset(dfa.edges[state])), len(blocks))
+            number = keys.setdefault(
+                (dfa.is_final[state], follows[state], frozenset(dfa.edges[state])), len(blocks)
+            )
             if number == len(blocks):
                 blocks.append(set())
             blocks[number].add(state)
@@ -410,8 +416,7 @@ class _Builder:
         return _Dfa(rows, [dfa.is_final[state] for state in order], [dfa.labels[state] for state in order])
 
     def _absorb(self, dfa: _Dfa, rule: int) -> _Dfa:
-        """Write `a: a b` within itself as a loop: a call of the rule itself, after which what follows is what may
-        follow any of its ends, is a jump to its beginning."""
+        """Write calls of the rule itself as jumps to its beginning, where what follows may follow any of its ends."""
         while True:
             jumps = [
                 (state, row[rule])

@@ -47,7 +47,9 @@ class Parse:
 
     __slots__ = ("items", "accepts", "viable", "follow", "need", "_after", "_needs", "begins")
 
-    def __init__(self, items: tuple, accepts: bool, viable: frozenset[int], follow: frozenset[int], need: int):
+    def __init__(
+        self, items: tuple, accepts: bool, viable: frozenset[int], follow: frozenset[int], need: int
+    ):
         self.items = items
         self.accepts = accepts
         self.viable = viable
@@ -77,7 +79,9 @@ class Parser:
         if found is None and terminal in parse.viable:
             terminals = self.network.terminals
             items = [
-                (terminals[state][terminal], tail) for state, tail in parse.items if terminal in terminals[state]
+                (terminals[state][terminal], tail)
+                for state, tail in parse.items
+                if terminal in terminals[state]
             ]
             found = parse._after[terminal] = self._close(items)
         return found
@@ -139,7 +143,9 @@ class Parser:
         if parse is None:
             pairs = tuple(item for _, item in kept)
             viable = frozenset().union(*[terminals[state] for state, _ in pairs])
-            need = min([self._distance[state] + tail.need for state, tail in pairs] + [0 if accepts else _FAR])
+            need = min(
+                [self._distance[state] + tail.need for state, tail in pairs] + [0 if accepts else _FAR]
+            )
             parse = self._parses[key] = Parse(pairs, accepts, viable, follow, need)
         return parse
 

@@ -56,7 +56,17 @@ class Scan:
         What the text that follows must not begin with, if the match ends here.
     """
 
-    __slots__ = ("program", "threads", "behind", "nullable", "owed", "_class_of", "_targets", "_first", "__weakref__")
+    __slots__ = (
+        "program",
+        "threads",
+        "behind",
+        "nullable",
+        "owed",
+        "_class_of",
+        "_targets",
+        "_first",
+        "__weakref__",
+    )
 
     def __init__(
         self, program: _Program, threads: tuple[_Thread, ...], behind: tuple[Expression, ...],
@@ -332,7 +342,9 @@ class _Program:
                         visited.add(following)
                         stack.append(following)
             if len(visited) > MAX_PATTERN_STEPS:
-                raise LimitError("MAX_PATTERN_STEPS", f"the lookaheads of {self.pattern!r} need too many states")
+                raise LimitError(
+                    "MAX_PATTERN_STEPS", f"the lookaheads of {self.pattern!r} need too many states"
+                )
 
 
 def _after(pending: frozenset[Expression], byte: int) -> frozenset[Expression] | None:
@@ -345,4 +357,3 @@ def _after(pending: frozenset[Expression], byte: int) -> frozenset[Expression] |
 
 def _has_edge(members: Characters) -> bool:
     return any(low == BEGIN or high >= END for low, high in members)
-

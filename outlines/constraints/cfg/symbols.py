@@ -70,7 +70,9 @@ def grammar_symbols(
         lexer = named[1] if named else "contextual"
         if lexer not in LEXERS:
             line = text.count("\n", 0, named.start(1)) + 1  # type: ignore[union-attr]
-            raise GrammarError(f"the lexer is {lexer!r}, but must be one of {', '.join(map(repr, LEXERS))}", line)
+            raise GrammarError(
+                f"the lexer is {lexer!r}, but must be one of {', '.join(map(repr, LEXERS))}", line
+            )
     return _lark_symbols(text, start or "start", lexer, import_paths)
 
 
@@ -107,7 +109,9 @@ def _machine_symbols(
     start: str, rules: list[Rule], terminals: list[Terminal], scans: list[Scan], ignored: list[str], lexer: str,
     parts: dict[str, Symbols], may_be_empty: bool = True,
 ) -> Symbols:  # fmt: skip
-    numbers = {name: number for number, name in enumerate([*[terminal.name for terminal in terminals], *parts])}
+    numbers = {
+        name: number for number, name in enumerate([*[terminal.name for terminal in terminals], *parts])
+    }
     made = network.build(start, rules, list(numbers))
     if made is None:
         raise EmptyLanguageError(f'the grammar has no text: rule "{start}" can never be finished')
@@ -140,7 +144,9 @@ def _part(part: Embedded, lexer: str, import_paths: Sequence[str]) -> tuple[Symb
             expression = read(part.value)
             some = _without_empty(expression)
             if is_empty(some):
-                raise EmptyLanguageError(f"the pattern {shorten(part.value)} has no text, or only the empty one")
+                raise EmptyLanguageError(
+                    f"the pattern {shorten(part.value)} has no text, or only the empty one"
+                )
             return (some,), expression.nullable
         if part.kind == "lark":
             symbols = _lark_symbols(part.value, "start", lexer, import_paths)
@@ -148,7 +154,9 @@ def _part(part: Embedded, lexer: str, import_paths: Sequence[str]) -> tuple[Symb
             if is_nullable:
                 symbols = _lark_symbols(part.value, "start", lexer, import_paths, may_be_empty=False)
             return symbols, is_nullable
-        raise GrammarError(f"special tokens such as {part.value} are not supported yet; write the text around them")
+        raise GrammarError(
+            f"special tokens such as {part.value} are not supported yet; write the text around them"
+        )
     except GrammarError as error:
         line = part.line if error.line is None else part.line + error.line - 1
         raise GrammarError(f"%{part.kind}: {error}", line, part.column) from error

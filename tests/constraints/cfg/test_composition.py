@@ -24,7 +24,12 @@ from outlines.types.dsl import (
 
 SUM = CFG(grammars.arithmetic)
 QUERY = JsonSchema(
-    {"type": "object", "properties": {"q": {"type": "string"}}, "required": ["q"], "additionalProperties": False}
+    {
+        "type": "object",
+        "properties": {"q": {"type": "string"}},
+        "required": ["q"],
+        "additionalProperties": False,
+    }
 )
 CALL = until("<tool name=") + either("search", "fetch") + ">" + QUERY + "</tool>"
 CONVERSATION = zero_or_more(CALL) + without("<tool name=")
@@ -43,7 +48,9 @@ CASES = {
         ["a1.5bc", "abc"],
     ),
     "a grammar in a grammar": (
-        CFG('start: "(" %lark {\n start: (N ("+" N)*)?\n N: /[0-9]+/\n %ignore " "\n} ")" NAME\nNAME: /[a-z]+/'),
+        CFG(
+            'start: "(" %lark {\n start: (N ("+" N)*)?\n N: /[0-9]+/\n %ignore " "\n} ")" NAME\nNAME: /[a-z]+/'
+        ),
         ["(1 + 2)x", "()x"],
         ["( )1", "(1+)x", "(1 + 2) x"],
     ),
@@ -54,7 +61,11 @@ CASES = {
     ),
     "structural tags": (
         CONVERSATION,
-        ["hello", 'hi <tool name=search>{"q":"</tool>"}</tool> and <tool name=fetch>{"q":"x"}</tool>', "<tool nam"],
+        [
+            "hello",
+            'hi <tool name=search>{"q":"</tool>"}</tool> and <tool name=fetch>{"q":"x"}</tool>',
+            "<tool nam",
+        ],
         ["hi <tool name=x>", "<tool name=search>{}</tool>", '<tool name=fetch>{"q":"x"}'],
     ),
     "reasoning first": (
@@ -94,7 +105,10 @@ def test_free_text_is_its_pattern(triggers):
                 text = "".join(letters)
                 automaton = Automaton((language,))
                 expected = term.matches(text)
-                assert (END in automaton.run(automaton.start, text.encode())) == expected, (text, to_regex(term))
+                assert (END in automaton.run(automaton.start, text.encode())) == expected, (
+                    text,
+                    to_regex(term),
+                )
 
 
 def test_free_text_asks_for_triggers():

@@ -12,7 +12,7 @@ from outlines.constraints.cfg import grammar_symbols
 from outlines.exceptions import EmptyLanguageError, GrammarError, LimitError
 
 # llama.cpp's json.gbnf, told again
-JSON = r'''
+JSON = r"""
 root   ::= object
 value  ::= object | array | string | number | ("true" | "false" | "null") ws
 object ::=
@@ -33,18 +33,22 @@ string ::=
 number ::= ("-"? ([0-9] | [1-9] [0-9]{0,15})) ("." [0-9]+)? ([eE] [-+]? [0-9] [1-9]{0,15})? ws
 # Optional space: by convention, applied in this grammar after literal chars when allowed
 ws ::= | " " | "\n" [ \t]{0,20}
-'''
+"""
 
 CASES = [
-    (JSON, ['{"a": [1, -2.5e3, {"b": null}], "c": "\\u00e9x\\n"}', "{}", '{"a":[[[]]]}\n  '], ["[]", '{"a":01}', '{"a":1,}']),
-    ("root ::= [a-c]+ | \"x\" root \"y\"", ["abc", "xxayy"], ["", "xay y", "xy", "xxay"]),
-    ("root ::= item{2,3}\nitem ::= [0-9] \",\"?", ["1,2", "123,", "12"], ["1", "1234", ",1"]),
-    ("root ::= root \"+\" root | [0-9]{1,2}", ["1+22+3"], ["1+", "123", "+1"]),
-    ("root ::= ws root \"x\" | \"y\"\nws ::= \" \"*", ["y", "yx", "  yx", " yxx"], ["x", " y", "y x"]),
-    ("root ::= [^a\\]] . [\\x41-\\u0043\\-] \"\\U0001F642\"", ["b?A🙂", "é漢-🙂"], ["aaA🙂", "]xB🙂", "bxD🙂"]),
-    ("root ::= \"a\" (\"b\"\n | \"c\" # comment\n )* \"d\"", ["ad", "abcbd"], ["a", "abc"]),
-    ("root ::= pair pair\npair ::= \"(\" root* \")\"", ["()()", "(()())()"], ["()", "()()()"]),
-    ("root ::= \"a\"{2,} b\nb ::= \"b\"\n  | \"c\"", ["aab", "aaac"], ["ab", "aa"]),
+    (
+        JSON,
+        ['{"a": [1, -2.5e3, {"b": null}], "c": "\\u00e9x\\n"}', "{}", '{"a":[[[]]]}\n  '],
+        ["[]", '{"a":01}', '{"a":1,}'],
+    ),
+    ('root ::= [a-c]+ | "x" root "y"', ["abc", "xxayy"], ["", "xay y", "xy", "xxay"]),
+    ('root ::= item{2,3}\nitem ::= [0-9] ","?', ["1,2", "123,", "12"], ["1", "1234", ",1"]),
+    ('root ::= root "+" root | [0-9]{1,2}', ["1+22+3"], ["1+", "123", "+1"]),
+    ('root ::= ws root "x" | "y"\nws ::= " "*', ["y", "yx", "  yx", " yxx"], ["x", " y", "y x"]),
+    ('root ::= [^a\\]] . [\\x41-\\u0043\\-] "\\U0001F642"', ["b?A🙂", "é漢-🙂"], ["aaA🙂", "]xB🙂", "bxD🙂"]),
+    ('root ::= "a" ("b"\n | "c" # comment\n )* "d"', ["ad", "abcbd"], ["a", "abc"]),
+    ('root ::= pair pair\npair ::= "(" root* ")"', ["()()", "(()())()"], ["()", "()()()"]),
+    ('root ::= "a"{2,} b\nb ::= "b"\n  | "c"', ["aab", "aaac"], ["ab", "aa"]),
 ]
 
 

@@ -11,9 +11,35 @@ from outlines.constraints.expression import EMPTY
 from outlines.exceptions import LimitError, PatternError
 
 PATTERNS = [
-    *("a|ab", "ab|a", "a*?b", "(a|ab)(c|bcd)?", '".*?"', r"/\*(.|\n)*?\*/", r'"(?!"").*?(?<!\\)(\\\\)*?"', "a??b"),
-    *("(ab|a)(bc)?", "a{2,4}?b*", "(a*)*b?c", "(?i:ab|A)", r"[^\W\d]\w*", "é+|éa", "(?s:a.)+?b", "(a|b)*?(ab|c)"),
-    *(r"(?i:0|[1-9][\d_]*)", r"a(?!b)", r"(a|b)(?!ab)", r"[ab]+(?<=b)c?", r'".*?(?<!\\)"', "a{3}|a", "(a?)(a?)ab"),
+    *(
+        "a|ab",
+        "ab|a",
+        "a*?b",
+        "(a|ab)(c|bcd)?",
+        '".*?"',
+        r"/\*(.|\n)*?\*/",
+        r'"(?!"").*?(?<!\\)(\\\\)*?"',
+        "a??b",
+    ),
+    *(
+        "(ab|a)(bc)?",
+        "a{2,4}?b*",
+        "(a*)*b?c",
+        "(?i:ab|A)",
+        r"[^\W\d]\w*",
+        "é+|éa",
+        "(?s:a.)+?b",
+        "(a|b)*?(ab|c)",
+    ),
+    *(
+        r"(?i:0|[1-9][\d_]*)",
+        r"a(?!b)",
+        r"(a|b)(?!ab)",
+        r"[ab]+(?<=b)c?",
+        r'".*?(?<!\\)"',
+        "a{3}|a",
+        "(a?)(a?)ab",
+    ),
 ]
 
 

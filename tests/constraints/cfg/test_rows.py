@@ -62,9 +62,25 @@ def test_rows_of_random_grammars(lexer, seed, budget):
 
 
 KEYWORDS = 'start: (NAME | "if" | "in" | "int" NAME)+\nNAME: /[a-z_]+/\nWS: /[ \\n]+/\n%ignore WS'
-COMMENTS = 'start: ("-" | "->" | NUMBER)+\nNUMBER: /[0-9]+(\\.[0-9]+)?/\nRANGE: ".."\nC: /--[^\\n]*\\n/\n%ignore C'
+COMMENTS = (
+    'start: ("-" | "->" | NUMBER)+\nNUMBER: /[0-9]+(\\.[0-9]+)?/\nRANGE: ".."\nC: /--[^\\n]*\\n/\n%ignore C'
+)
 QUOTES = 'start: (LONG | SHORT)+\nLONG: /""".*?"""/s\nSHORT: /"[^"]*"/'
-PIECES = ["if", "int ", "in t", "iffy", " if if", "--a\n->", "->-", "1.5", '"""', '""" ""', '"a""', '[1,"a"]', "</t>"]
+PIECES = [
+    "if",
+    "int ",
+    "in t",
+    "iffy",
+    " if if",
+    "--a\n->",
+    "->-",
+    "1.5",
+    '"""',
+    '""" ""',
+    '"a""',
+    '[1,"a"]',
+    "</t>",
+]
 
 
 @pytest.mark.parametrize(
@@ -76,7 +92,9 @@ PIECES = ["if", "int ", "in t", "iffy", " if if", "--a\n->", "->-", "1.5", '"""'
         CFG(COMMENTS),
         CFG(QUOTES),
         CFG('root ::= "[" ws (root | [a-c]{1,3}) ("," root)* "]"\nws ::= " "*'),
-        CFG('start: "a" %json {"type": "array", "items": {"type": "integer"}} NAME?\nNAME: /[a-z]+/\n%ignore " "'),
+        CFG(
+            'start: "a" %json {"type": "array", "items": {"type": "integer"}} NAME?\nNAME: /[a-z]+/\n%ignore " "'
+        ),
         (CFG(KEYWORDS) + ";").one_or_more() + "!",
         either(CFG(COMMENTS), "->x", CFG(QUOTES)),
         (until("<t>") + JsonSchema({"type": "array"}) + "</t>").zero_or_more() + without("<t>"),

@@ -35,17 +35,37 @@ CASES = [
     ("greedy to a dead end", 'start: A "b"\nA: /[ab]+c?/\nB: "b"', [], ["ab", "aab"]),
     ("priority", 'start: A | B\nA.1: "a"\nB: /[ab]+/', ["a", "b", "bb", "ba"], ["ab", "aa"]),
     ("the first alternative", "start: A B?\nA: /a|ab/\nB: /b/", ["a", "ab"], ["abb"]),
-    ("lazy", 'start: C+\nC: /<.*?>/', ["<>", "<a><b>"], ["<a>b>", "<a"]),
-    ("comments end", 'start: "a"+\nC: /#[^\\n]*/\n%ignore C\n%ignore "\\n"', ["a#b", "#\na", "a#\n\n#"], ["#a", "#"]),
-    ("escaped strings", "start: ESCAPED_STRING+\n%import common.ESCAPED_STRING", ['"a\\"b"', '"""\\\\"'], ['"\\"', '"']),
+    ("lazy", "start: C+\nC: /<.*?>/", ["<>", "<a><b>"], ["<a>b>", "<a"]),
+    (
+        "comments end",
+        'start: "a"+\nC: /#[^\\n]*/\n%ignore C\n%ignore "\\n"',
+        ["a#b", "#\na", "a#\n\n#"],
+        ["#a", "#"],
+    ),
+    (
+        "escaped strings",
+        "start: ESCAPED_STRING+\n%import common.ESCAPED_STRING",
+        ['"a\\"b"', '"""\\\\"'],
+        ['"\\"', '"'],
+    ),
     ("templates", 'start: list{"a"}\nlist{x}: "[" x ("," x)* "]"', ["[a]", "[a,a]"], ["[]", "[a,]"]),
     ("repetition", 'start: "a"~2..3 "b"~2', ["aabb", "aaabb"], ["abb", "aaaabb", "aab"]),
     ("ranges", 'start: A+\nA: "a".."c" | "0".."1"', ["a0", "bc1"], ["d", "2"]),
-    ("left recursion through an empty rule", 'start: x start "a" | "b"\nx: "c"?', ["b", "ba", "cba", "baa"], ["a", "cb"]),
+    (
+        "left recursion through an empty rule",
+        'start: x start "a" | "b"\nx: "c"?',
+        ["b", "ba", "cba", "baa"],
+        ["a", "cb"],
+    ),
     ("a rule is put in another's place", 'start: a\na: "x"\n%override a: "y"', ["y"], ["x"]),
     ("a rule is extended", 'start: a\na: "x"\n%extend a: "y"', ["x", "y"], ["xy"]),
     ("alias, ?rule, !rule, _rule", '?start: a -> b\n!a: "x" _c\n_c: "y" | ', ["x", "xy"], ["y"]),
-    ("terminals made of terminals", "start: N\nN: D+ (DOT D+)?\nD: /[0-9]/\nDOT: \".\"", ["1", "1.5"], ["1.", ".5"]),
+    (
+        "terminals made of terminals",
+        'start: N\nN: D+ (DOT D+)?\nD: /[0-9]/\nDOT: "."',
+        ["1", "1.5"],
+        ["1.", ".5"],
+    ),
     ("beyond ASCII", 'start: /[é-ü]+/ "🙂"', ["éü🙂"], ["e🙂", "é"]),
 ]
 
@@ -77,7 +97,12 @@ def test_lark_says_the_same(name, grammar, accepted, rejected):
 
 def test_lexers_differ_as_they_should():
     grammar = f'start: NAME "in" NAME | NAME "." NAME\n{NAMES}'
-    texts = ["a in b", "ain b", "in.in", "a inb"]  # where "in" must follow, only Lark's basic lexer reads `inb`
+    texts = [
+        "a in b",
+        "ain b",
+        "in.in",
+        "a inb",
+    ]  # where "in" must follow, only Lark's basic lexer reads `inb`
     verdicts = {
         lexer: [accepts(Automaton(grammar_symbols(grammar, lexer=lexer)), text) for text in texts]
         for lexer in ("contextual", "basic", "free")
@@ -138,7 +163,17 @@ def test_powers_are_the_same_language():
             return False
         return True
 
-    texts = ["a" * n for n in range(1, 12)] + ["aba", "abaa", "aab", "(a)aa", "(aa)", "(aaa)ab", "b", "aaba(a)b", "a(a)"]
+    texts = ["a" * n for n in range(1, 12)] + [
+        "aba",
+        "abaa",
+        "aab",
+        "(a)aa",
+        "(aa)",
+        "(aaa)ab",
+        "b",
+        "aaba(a)b",
+        "a(a)",
+    ]
     assert [accepts(automaton, text) for text in texts] == [parses(text) for text in texts]
 
 
@@ -146,19 +181,19 @@ def test_powers_are_the_same_language():
 ERRORS = [
     ('start: "a"\n  | b', "b", 2, 5),
     ('start "a"', "colon", 1, 7),
-    ('start: A\nA: /(a)\\1/', "terminal A.*not regular", 1, 8),
-    ('start: A\n%declare A', "terminal A is declared", 1, 8),
+    ("start: A\nA: /(a)\\1/", "terminal A.*not regular", 1, 8),
+    ("start: A\n%declare A", "terminal A is declared", 1, 8),
     ('start: "a"\nstart: "b"', "more than once", 1, 1),
-    ('start: /a*/', "zero-width", None, None),
-    ('start: x\n%import nowhere.X', "isn't there: nowhere", None, None),
+    ("start: /a*/", "zero-width", None, None),
+    ("start: x\n%import nowhere.X", "isn't there: nowhere", None, None),
     ('start: "a"~5..2', "Bad Range", None, None),
     ('start: "a"\n  | %json {"type": 3}', "%json: /type", 2, 5),
     ('start: %json {"a" 1}', "%json: Expecting ':'", 1, 19),
-    ('start: %regex /(/', "%regex: position 0", 1, 8),
-    ('start: %lark {\nstart: b\n}', "%lark: .*'b' used but not defined", 2, 8),
+    ("start: %regex /(/", "%regex: position 0", 1, 8),
+    ("start: %lark {\nstart: b\n}", "%lark: .*'b' used but not defined", 2, 8),
     ('start: %lark { "a"', "never closed", 1, 8),
     ("start: <|tool|>", "special tokens", 1, 8),
-    ('start: x\nx{t}: t', '"x" is used', 1, 8),
+    ("start: x\nx{t}: t", '"x" is used', 1, 8),
     ('// lexer: best\nstart: "a"', "the lexer is 'best'", 1, None),
 ]
 
@@ -180,7 +215,7 @@ def test_a_grammar_without_a_text_is_an_error(grammar):
 
 
 def test_limits_name_the_rule():
-    with pytest.raises(LimitError, match='rule "many".*MAX_STATES'):
+    with pytest.raises(LimitError, match=r'rule "many".*MAX_STATES'):
         grammar_symbols('start: many\nmany: ("a" | "b")* "a" ("a" | "b")~16')
 
 
