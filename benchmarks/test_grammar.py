@@ -41,8 +41,8 @@ CASES: dict[str, tuple[str, list[str]]] = {
         without_reserved(grammars.sql),
         [
             "SELECT a, b AS c FROM t WHERE a >= 1 AND NOT b LIKE 'x%' ORDER BY a DESC LIMIT 5",
-            "SELECT CASE WHEN customer_id IS NULL THEN 0 ELSE SUM(amount) END AS total FROM (SELECT customer_id, amount "
-            "FROM orders) AS s WHERE name NOT IN (SELECT name FROM banned) AND total BETWEEN 1 AND 2.5",
+            "SELECT CASE WHEN customer_id IS NULL THEN 0 ELSE SUM(amount) END AS total FROM (SELECT customer_id, amount"
+            " FROM orders) AS s WHERE name NOT IN (SELECT name FROM banned) AND total BETWEEN 1 AND 2.5",
         ],
     ),
     "python": (

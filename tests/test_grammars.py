@@ -283,7 +283,12 @@ JUDGES = {
     "yaml": (grammars.yaml, lambda text: yaml.load(text, Loader=yaml.BaseLoader)),
 }
 
-PIECES = [*'SELECT| FROM |(a|ab|\'x\'|"a"|if| else | for x in |not in|is not|lambda x:|</p>|<p>|</em>|<a href="|<title>|' '</title>|<!--|-->|]]>|<![CDATA[|&amp;|: |- |  |\n  |1.5|True|None|{"|":|",|[0-9]|\\d|(?:|*?|{2,3}|é|🙂|' '<tool_call>\n|\n</tool_call>|JOIN| ON |a.b|, |=1|()|[]|""|"name":|"arguments"'.split("|"), "|", "| ", " |", "--- |", "|\n"]
+PIECES = [
+    *"SELECT| FROM |(a|ab|'x'|if| else | for x in |not in|is not|lambda x:|</p>|<p>|</em>|<a href=|<title>".split("|"),
+    *"</title>|<!--|-->|]]>|<![CDATA[|&amp;|: |- |  |\n  |1.5|True|None|[0-9]|\\d|(?:|*?|{2,3}|é|🙂| ON |a.b".split("|"),
+    *("<tool_call>\n", "\n</tool_call>", ", ", "=1", "()", "[]", '""', '"name":', '"arguments"', '{"', '":', '",'),
+    *("|", "| ", " |", "--- |", "|\n"),
+]
 
 
 @pytest.fixture(scope="module")
@@ -368,7 +373,7 @@ SHIPPED = {
         [
             "SELECT a, b AS c FROM t WHERE a >= 1 AND NOT b LIKE 'x%' ORDER BY a DESC LIMIT 5",
             "select distinct t.a, count(*) from t left join u on t.id = u.id group by t.a having count(*) > 2",
-            "SELECT CASE WHEN a IS NULL THEN 0 ELSE SUM(b) END FROM (SELECT a, b FROM t) AS s UNION ALL SELECT 1 FROM u",
+            "SELECT CASE WHEN a IS NULL THEN 0 ELSE SUM(b) END FROM (SELECT a FROM t) AS s UNION ALL SELECT 1 FROM u",
             "SELECT a FROM t WHERE b NOT IN (SELECT c FROM d) AND e BETWEEN 1 AND 2.5",
         ],
         [
