@@ -185,9 +185,9 @@ class Races:
             if words:
                 parts = self._correct(parts, words, is_live, place)
         for ending in walk.endings:
-            following = machine.parse_after(parse, ending.number)
-            if following is not None:
-                parts += self._go_on(ending, place, following, tail)
+            after = machine.parse_after(parse, ending.number)
+            if after is not None:
+                parts += self._go_on(ending, place, after, tail)
         return _join(parts)
 
     def _walk_last(self, node: int, place: Place, walk: RaceWalk) -> _Found:
@@ -244,12 +244,10 @@ class Races:
         if exits.owing:
             for byte, node in exits.owing:
                 owed = after_byte(ending.owed, byte)
-                target = race.step(byte)
-                if owed is not False and isinstance(target, Race):
+                begun = race.step(byte)
+                if owed is not False and isinstance(begun, Race):
                     below = node if trie.has_children[node] else None
-                    yield from self._enter(
-                        trie.tokens[node], below, machine.settle(target, owed, parse), tail
-                    )
+                    yield from self._enter(trie.tokens[node], below, machine.settle(begun, owed, parse), tail)
         for way in machine.ways(parse):
             if way or tail != END:
                 merged = trie.merge(exits.nodes)
@@ -370,12 +368,12 @@ class Races:
             tokens = self._trie.tokens[at]
             if tokens:
                 by_scan.setdefault(ended, {}).setdefault(_beside(target), []).append((target, tokens))
-        for target in found.nodes:
-            plain = lexer.alone((number, target, ()))
+        for reached in found.nodes:
+            plain = lexer.alone((number, reached, ()))
             assert isinstance(plain, Race)
-            walk.inside.append((plain, found.tokens[target], by_scan.get(target, {})))
+            walk.inside.append((plain, found.tokens[reached], by_scan.get(reached, {})))
             for _, owed in plain.ends():
-                walk.endings.append(Ending(number, owed, found.exits[target].without(taken, self._trie)))
+                walk.endings.append(Ending(number, owed, found.exits[reached].without(taken, self._trie)))
         by_end: dict[tuple[int, Owed], list[int]] = {}
         for at, target, _ in words:
             if at in taken:
@@ -454,7 +452,8 @@ def _part(race: Race) -> tuple[list[Entry], list[Entry]]:
     if not race.lexer.is_racing or len(race.entries) == 1:
         return list(race.entries), []
     masks = [scan.first_bytes() for _, scan, _ in race.entries]
-    alone, together = [], []
+    alone: list[Entry] = []
+    together: list[Entry] = []
     once = twice = 0
     for mask in masks:
         twice |= once & mask
@@ -502,8 +501,8 @@ def _find_scan_walk(heads: HeadTables, node: int, scan: Scan) -> ScanWalk:
     if walk.run is not None:
         for first, last, state in walk.inside:
             pieces.setdefault(state, []).append(walk.run.nodes_at(first, last).astype(np.int64))  # type: ignore[arg-type]
-    for state, nodes in _groups(walk.others.nodes, walk.others.states):
-        pieces.setdefault(numbers.states[state], []).append(nodes)  # type: ignore[arg-type]
+    for which, nodes in _groups(walk.others.nodes, walk.others.states):
+        pieces.setdefault(numbers.states[which], []).append(nodes)  # type: ignore[arg-type]
     for big, state, _ in walk.big:
         assert isinstance(state, Scan)
         for below, nodes in _scan_walk(heads, big, state).nodes.items():

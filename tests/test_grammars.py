@@ -285,7 +285,7 @@ JUDGES = {
 
 PIECES = [
     *"SELECT| FROM |(a|ab|'x'|if| else | for x in |not in|is not|lambda x:|</p>|<p>|</em>|<a href=|<title>".split("|"),
-    *"</title>|<!--|-->|]]>|<![CDATA[|&amp;|: |- |  |\n  |1.5|True|None|[0-9]|\\d|(?:|*?|{2,3}|é|🙂| ON |a.b".split("|"),
+    *"</title>|<!--|-->|]]>|<![CDATA[|&amp;|: |- |  |\n  |1.5|True|None|[0-9]|\\d|(?:|*?|{2,3}|é| ON |a.b".split("|"),
     *("<tool_call>\n", "\n</tool_call>", ", ", "=1", "()", "[]", '""', '"name":', '"arguments"', '{"', '":', '",'),
     *("|", "| ", " |", "--- |", "|\n"),
 ]

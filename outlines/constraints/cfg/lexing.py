@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from typing import TypeAlias
+from typing import Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -124,7 +124,7 @@ class Race:
             for key in range(max(1, len(classes))):
                 target = step(self.entries, class_of.index(key))
                 numbers[key] = index.setdefault(target, len(index))
-            self._table = class_of.translate(numbers), tuple(index)
+            self._table = bytes(class_of.translate(numbers)), tuple(index)
         return self._table
 
     @property
@@ -331,7 +331,7 @@ class Lexer:
             if scan.threads:
                 owed.add(scan)
             if self.is_racing:
-                owed.update(rival for _, rival, _ in entries[:place])
+                owed.update(rival for _, rival, _ in entries[:place] if rival.threads)
             found.append((number, frozenset(owed) or None))
         return tuple(found)
 
@@ -341,7 +341,7 @@ def _may_win(entry: Entry) -> bool:
     return number != _RIVAL or any(other != _RIVAL for other, _ in retyped)
 
 
-def after_byte(owed: Owed, byte: int) -> Owed | bool:
+def after_byte(owed: Owed, byte: int) -> Owed | Literal[False]:
     """Read a byte in what is owed: False if it's broken by it."""
     if owed is None:
         return None

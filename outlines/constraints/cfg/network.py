@@ -407,8 +407,7 @@ class _Builder:
         for state in order:
             row = {}
             for symbol, target in dfa.edges[state].items():
-                block = block_of[target]
-                number = numbers.setdefault(block, len(order))
+                number = numbers.setdefault(block_of[target], len(order))
                 if number == len(order):
                     order.append(target)
                 row[symbol] = number
