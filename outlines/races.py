@@ -12,7 +12,7 @@ import functools
 import operator
 from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple, TypeAlias
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, WeakMethod
 
 import numpy as np
 from numpy.typing import NDArray
@@ -146,16 +146,24 @@ class Races:
     """
 
     def __init__(
-        self, heads: HeadTables, push: Callable[[Symbols, int], int], walk: Callable[[int, int], _Found]
+        self,
+        heads: HeadTables,
+        push: Callable[[Symbols, int], int],
+        walk: WeakMethod[Callable[[int, int], _Found]],
     ):
         self._heads = heads
         self._push = push
-        self._walk_tail = walk
+        self._weak_walk = walk  # its tables hold this
         self._trie = heads.trie
         self._race_walks: dict[tuple[int, Race], RaceWalk] = {}
         self._places: dict[tuple[int, Place, int], _Found] = {}
         self._last: dict[tuple[int, Race, frozenset[int]], _Found] = {}
         self._begun: dict[tuple[Race, Owed], list[tuple[Race, Owed]]] = {}
+
+    def _walk_tail(self, node: int, tail: int) -> _Found:
+        walk = self._weak_walk()
+        assert walk is not None
+        return walk(node, tail)
 
     def walk(self, node: int, place: Place, tail: int) -> _Found:
         """Give the tokens below a node that a place and the tail under it allow."""

@@ -8,6 +8,7 @@ found once is kept, so a warm step is two dictionary lookups.
 from __future__ import annotations
 
 import itertools
+from weakref import WeakMethod
 
 import numpy as np
 
@@ -81,7 +82,7 @@ class Tables:
             self._walks: dict[int, _Found] = {}
             self._names: dict[tuple[int, KeyPlace], list[tuple[int, KeyPlace, int]]] = {}
             self._declared: dict[tuple[int, WordNode], list[tuple[int, WordNode]]] = {}
-            self._races = Races(self._heads, self._automaton.push, self._walk)
+            self._races = Races(self._heads, self._automaton.push, WeakMethod(self._walk))
             self._row_limit = max(64, ROW_BUDGET_BYTES // (4 * vocabulary.num_words))
             self._stays: dict[int, bytearray] = {}  # of states that many tokens don't change: a flag a token
             self.start_state = self._state(self._automaton.start)

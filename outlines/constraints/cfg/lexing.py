@@ -204,6 +204,14 @@ class Lexer:
         self._begins: dict[tuple[frozenset[int], tuple[int, ...]], Race] = {}
         self._all = frozenset(range(len(terminals)))
 
+    def release(self) -> None:
+        """Forget all races, which lead back to each other."""
+        for race in [*self._races.values(), *self._begins.values()]:
+            race._steps.clear()
+            race._table = None
+        self._races.clear()
+        self._begins.clear()
+
     @staticmethod
     def _find_retyped(terminals: Sequence[Terminal], order: list[int]) -> dict[int, list[int]]:
         """Give for each pattern the strings that it matches in full, of the same priority: in Lark, "unless"."""

@@ -55,6 +55,12 @@ class Liveness:
         self._gaps: dict[Owed, bool] | None = None
         self._gap: Owed = None
 
+    def release(self) -> None:
+        """Forget what was found."""
+        self._lives.clear()
+        self._outcomes.clear()
+        self._solution.release()
+
     def has_gap(self, owed: Owed) -> bool:
         """Tell whether ignored text may come now and settle what is owed, and then any terminal, and so on.
 
@@ -281,6 +287,11 @@ class _Solution:
         self._steps: dict[tuple[Owed, int], frozenset[Owed]] = {}
         self._rests: dict[Owed, frozenset[Owed]] = {}
         self._tails: dict[tuple[Owed, Tail], bool] = {}
+
+    def release(self) -> None:
+        """Forget what was solved."""
+        for held in (self._ends, self._users, self._steps, self._rests, self._tails):
+            held.clear()
 
     def may_end(self, owed: Owed, parse: Parse) -> bool:
         """Tell whether a text may be finished from a parse on."""

@@ -139,6 +139,9 @@ class Machine:
 
     def release(self) -> None:
         """Forget all places, which lead back to each other."""
+        self.parser.release()
+        self.lexer.release()
+        self._liveness.release()
         for held in (self._places, self._forks, self._resumes, self._ways, self._items):
             held.clear()
 

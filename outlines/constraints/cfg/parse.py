@@ -73,6 +73,14 @@ class Parser:
         self.start = self._close(begin, accepts=network.is_nullable)
         self.start_of_some = self._close(begin)  # of a text that isn't empty
 
+    def release(self) -> None:
+        """Forget all parses, which lead back to each other."""
+        for parse in self._parses.values():
+            parse._after.clear()
+            parse.begins = None
+        self._parses.clear()
+        self._tails.clear()
+
     def after(self, parse: Parse, terminal: int) -> Parse | None:
         """Give the parse after a terminal; None where it may not come."""
         found = parse._after.get(terminal)
