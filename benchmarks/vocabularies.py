@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import importlib.util
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -78,11 +79,23 @@ def llama3_path() -> Path:
     FileNotFoundError
         If the package isn't installed; the message says how to install it.
     """
-    # The package is located and never imported: its code needs packages that its data doesn't.
-    spec = importlib.util.find_spec("llama_models")
-    if spec is None or not spec.submodule_search_locations:
+    folder = package_folder("llama_models")
+    if folder is None:
         raise FileNotFoundError(LLAMA3_REMEDY)
-    return Path(spec.submodule_search_locations[0]) / "llama3" / "tokenizer.model"
+    return folder / "llama3" / "tokenizer.model"
+
+
+def package_folder(name: str) -> Path | None:
+    """Find the folder of a package that carries a vocabulary; None if it isn't there.
+
+    It's looked for among what is installed, and never imported: its code needs packages that its data doesn't. Packages
+    that aren't Python's are looked for, unpacked, in the folder that OUTLINES_VOCABULARIES names.
+    """
+    unpacked = Path(os.environ.get("OUTLINES_VOCABULARIES") or os.devnull) / name
+    if unpacked.is_dir():
+        return unpacked
+    spec = importlib.util.find_spec(name) if name.isidentifier() else None
+    return Path(spec.submodule_search_locations[0]) if spec and spec.submodule_search_locations else None
 
 
 def llama3_special_names() -> list[str]:

@@ -68,6 +68,13 @@ class Automaton:
             tail = self.put(symbol, tail)
         return tail
 
+    def expand(self, item: Item) -> tuple[Symbols, ...]:
+        """Give the sequences of symbols that an item stands for."""
+        found = self._expansions.get(item)
+        if found is None:
+            found = self._expansions[item] = tuple(item.expand())
+        return found
+
     def closure(self, tail: int) -> Threads:
         """Give the threads that may start at a tail: items are expanded, heads that may be empty are also skipped."""
         found = self._closures[tail]
@@ -97,10 +104,7 @@ class Automaton:
                 if known_bounds is not symbol and known_bounds.includes(symbol):
                     continue
             if isinstance(symbol, Item):
-                alternatives = self._expansions.get(symbol)
-                if alternatives is None:
-                    alternatives = self._expansions[symbol] = tuple(symbol.expand())
-                for symbols in alternatives:
+                for symbols in self.expand(symbol):
                     if symbols and not isinstance(symbols[0], Item):
                         self._begin(symbols[0], self.push(symbols[1:], rest), threads, nexts)
                     else:

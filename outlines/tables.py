@@ -18,10 +18,11 @@ from outlines.constraints.expression import Expression
 from outlines.constraints.items import Literal, Symbols, WordNode
 from outlines.constraints.names import KeyPlace, Keys
 from outlines.constraints.strings import Text
-from outlines.exceptions import EmptyLanguageError, LimitError
+from outlines.exceptions import LimitError
 from outlines.races import Races
 from outlines.reach import HeadTables, Reach
 from outlines.rows import Base, Words, bases_and_list, pack, unpack
+from outlines.spelling import find_completions
 from outlines.trie import ROOT
 from outlines.vocabulary import WORD_BITS, Vocabulary
 
@@ -85,6 +86,7 @@ class Tables:
             self._races = Races(self._heads, self._automaton.push, WeakMethod(self._walk))
             self._row_limit = max(64, ROW_BUDGET_BYTES // (4 * vocabulary.num_words))
             self._stays: dict[int, bytearray] = {}  # of states that many tokens don't change: a flag a token
+            self._completions = find_completions(self._automaton, vocabulary)
             self.start_state = self._state(self._automaton.start)
         self._owns_symbols = owns_symbols
 
@@ -131,9 +133,13 @@ class Tables:
             following = FINISHED if END in threads else DEAD
         else:
             text = self.vocabulary.tokens[token]
-            following = DEAD if text is None else self._state(self._automaton.run(threads, text))
+            following = DEAD if text is None else self._state(self._alive(self._automaton.run(threads, text)))
         self._transitions[state * self._num_tokens + token] = following
         return following
+
+    def _alive(self, threads: Threads) -> Threads:
+        """Give the threads of a state; none where no tokens complete its text."""
+        return threads if self._completions is None or self._completions.is_live(threads) else ()
 
     def _next_reserved(self, state: int, token: int) -> int:
         if state < DEAD:
@@ -170,13 +176,7 @@ class Tables:
     # Rows
 
     def row(self, state: int) -> Words:
-        """Give a state's row: int32 [W], not to be written; bits from num_tokens on are 0.
-
-        Raises
-        ------
-        EmptyLanguageError
-            If the text must go on with a byte that the vocabulary lacks.
-        """
+        """Give a state's row: int32 [W], not to be written; bits from num_tokens on are 0."""
         found = self._rows.get(state)
         if found is None:
             with self._lock:
@@ -197,7 +197,9 @@ class Tables:
         is_accepting = threads[0] == END  # they are sorted
         if is_accepting:
             threads = threads[1:]
-        if len(threads) == 1:
+        if self._completions is not None:
+            bases, tokens = bases_and_list(self._completions.tokens(threads), self.vocabulary.num_words)
+        elif len(threads) == 1:
             bases, tokens = self._walk_thread(ROOT, threads[0])
             head = self._automaton.symbols[threads[0]]
             # where the text may end but not after one more token of the head, that token leads to another state
@@ -207,11 +209,6 @@ class Tables:
                     self._stays[state] = stays
         else:
             bases, tokens = _join([self._walk_thread(ROOT, thread) for thread in threads])
-        if not (bases or tokens or is_accepting):
-            lacking = ", ".join(f"0x{byte:02X}" for byte in sorted(self.vocabulary.lacking))
-            raise EmptyLanguageError(
-                f"the text can't go on: the vocabulary has no token for the bytes that must follow (it lacks {lacking})"
-            )
         key = (bases, frozenset(tokens), is_accepting)
         row = self._distinct_rows.get(key)
         if row is None:

@@ -212,6 +212,26 @@ class Trie:
             above = above[~flags[above]]
         return flags.tobytes()
 
+    def single_bytes(self) -> set[int]:
+        """Give the bytes that are tokens by themselves."""
+        first, end = self.levels[1] if len(self.levels) > 1 else (1, 1)
+        is_token = np.diff(self.token_start[first : end + 1]) > 0
+        return set(self.byte[first:end][is_token].tolist())
+
+    def most_starts(self, inside: NDArray, first: NDArray, second: NDArray) -> int:
+        """Count, in tokens' stretches of bytes of a class, those bytes that may begin something: give the most.
+
+        A byte counts if it's in the class `first`, and the next one in `second`; at the end of a token the first
+        suffices. Classes are given as 256 flags.
+        """
+        within = inside[self.byte]
+        within[ROOT] = False
+        begins = first[self.byte] & within
+        counts = (begins[self.parent] & second[self.byte] & within).astype(np.int32)
+        for start, end in self.levels[2:]:
+            counts[start:end] += within[start:end] * counts[self.parent[start:end]]
+        return int((counts + begins).max())
+
     def token_flags(self, nodes: NDArray) -> NDArray:
         """Give a flag for each token: whether it ends at one of the plain nodes, the root excepted."""
         flags = np.zeros(self.num_nodes, bool)

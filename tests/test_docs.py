@@ -4,15 +4,41 @@ from __future__ import annotations
 
 import doctest
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
+import torch
+import transformers
+
+import outlines
+from outlines import caching
+from tests import tiny_models
+from tests.blocks import run_blocks
 
 ROOT = Path(__file__).parent.parent
 PAGES = sorted((ROOT / "docs").glob("*.md"))
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+# Pages whose blocks without prompts run too; a `model` is there.
+WHOLE = "index output-types dsl batches results templates help engine moving contributing".split()
+
+
+@pytest.mark.parametrize("name", WHOLE)
+def test_all_examples_of_a_page_run(name, monkeypatch, tmp_path):
+    monkeypatch.setenv("OUTLINES_CACHE_DIR", str(tmp_path))
+    caching.get_cache.cache_clear()
+    monkeypatch.setattr(transformers.AutoModelForCausalLM, "from_pretrained", lambda _: tiny_models.llama())
+    monkeypatch.setattr(transformers.AutoTokenizer, "from_pretrained", lambda _: tiny_models.tokenizer())
+    model = outlines.from_transformers(tiny_models.llama(), tiny_models.tokenizer())
+    torch.manual_seed(0)
+    assert run_blocks((ROOT / "docs" / f"{name}.md").read_text("utf-8"), f"{name}.md", {"model": model})
+    caching.get_cache().close()
+    caching.get_cache.cache_clear()
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if page.stem not in WHOLE], ids=lambda page: page.name)
 def test_examples_of_a_page_run(page):
     failed, attempted = doctest.testfile(str(page), module_relative=False)
     assert failed == 0
@@ -53,3 +79,13 @@ def test_numbers_of_the_readme_are_those_of_the_report_that_it_links():
         average, p50, _, _, p99, _ = ratios.replace("*", "").split("|")[1:-1]
         row = [part.strip() for part in (average, p50, p99)]
         assert f"| {shown} | {' | '.join(row)} |" in readme
+
+
+def test_the_site_is_built_without_a_warning(tmp_path):
+    pytest.importorskip("mkdocs", reason="pip install -e '.[docs]'")
+    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir", str(tmp_path / "site")]
+    built = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert built.returncode == 0, built.stderr
+    index = (tmp_path / "site" / "index.html").read_text("utf-8")
+    for page in PAGES:
+        assert f'href="{page.stem}.html"' in index or page.stem == "index", page

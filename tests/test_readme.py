@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import doctest
 import re
 from pathlib import Path
 
@@ -11,25 +10,14 @@ import pytest
 
 from outlines.engine import Constraint, Vocabulary
 from outlines.exceptions import UnsupportedKeywordError
+from tests.blocks import run_blocks
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text("utf-8")
 
 
 def test_readme_examples_run(smollm2):
-    matches = re.finditer(r"```python\n(.*?)```", README, re.S)
-    blocks = [(match[1], README[: match.start(1)].count("\n")) for match in matches]
-    assert len(blocks) >= 4
-    namespace: dict[str, object] = {"__name__": "readme"}
-    for code, line in blocks:
-        if not code.startswith(">>>"):
-            # The newlines in front make errors name the README's own lines.
-            exec(compile("\n" * line + code, "README.md", "exec", dont_inherit=True), namespace)
-            continue
-        example = doctest.DocTestParser().get_doctest(code, namespace, "README.md", "README.md", line)
-        report: list[str] = []
-        doctest.DocTestRunner(optionflags=doctest.ELLIPSIS).run(example, out=report.append, clear_globs=False)
-        assert not report, "".join(report)
+    assert run_blocks(README, "README.md", {"__name__": "readme"}) >= 4
 
 
 # For each keyword a schema in which it says something.

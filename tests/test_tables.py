@@ -268,15 +268,15 @@ def test_length_counts_where_tokens_reach_past_the_quote(bounds, num_ends):
     assert allowed == {text for text in crossing if text.index(b'"') in lengths}
 
 
-def test_text_that_needs_a_byte_without_a_token_is_an_error():
+def test_text_that_needs_a_byte_without_a_token_is_an_error_at_once():
     tokens = [None if text == b"\x01" else text for text in BYTES]
     vocabulary = Vocabulary([*tokens, None, b"x\x01"], [EOS], cache=False)
-    tables = Tables((read("y\x01"),), vocabulary)
-    state = tables.next_state(tables.start_state, ord("y"))
-    with pytest.raises(
-        EmptyLanguageError, match=r"no token for the bytes that must follow \(it lacks 0x01\)"
-    ):
-        tables.row(state)
+    with pytest.raises(EmptyLanguageError, match=r"no token begins with, or has, any of the bytes b'\\x01'"):
+        Tables((read("y\x01"),), vocabulary)
+    tables = Tables((read("xx\x01"),), vocabulary)  # another token has it
+    state = tables.next_state(tables.start_state, ord("x"))
+    assert unpack(tables.row(tables.start_state)).tolist() == [ord("x")]
+    assert unpack(tables.row(state)).tolist() == [257]
 
 
 def test_vocabulary_without_a_word_to_spare():

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from outlines.inputs import Chat
 from outlines.models.base import Model, ModelTypeAdapter
 from outlines.models.tokenizer import Tokenizer, _check_hf_chat_template
+from outlines.results import Details
 
 if TYPE_CHECKING:
     import torch
@@ -239,6 +240,61 @@ class Transformers(Model):
         if not isinstance(model_input, (list, tuple)):
             raise TypeError(f"batch takes a list of prompts, not a {type(model_input).__name__}")
         return self._generate(list(model_input), output_type, kwargs)
+
+    def generate_details(
+        self,
+        model_input: list[str | Chat],
+        output_type: OutlinesLogitsProcessor | None = None,
+        *,
+        logprobs: bool = False,
+        **kwargs: Any,
+    ) -> list[list[Details]]:
+        """Generate text for several prompts and give what is known of each sample of each; as `generate_batch`.
+
+        Parameters
+        ----------
+        logprobs
+            Whether to note how probable each token was.
+        """
+        constraints = _constraints(output_type, len(model_input))
+        if not model_input:
+            return []
+        arguments = self._arguments(model_input, output_type, constraints, kwargs)
+        if logprobs:
+            arguments.update(return_dict_in_generate=True, output_scores=True)
+        output = self.model.generate(**arguments)
+        sequences = getattr(output, "sequences", output)
+        scores: list = [None] * len(sequences)
+        if logprobs:
+            scores = self.model.compute_transition_scores(
+                sequences, output.scores, getattr(output, "beam_indices", None), normalize_logits=True
+            ).tolist()
+        start = arguments["input_ids"].shape[1]
+        if self.model.config.is_encoder_decoder:  # the decoder's own prompt
+            start = output_type.prompt_length if constraints else 1  # type: ignore[union-attr]
+
+        named = kwargs.get("eos_token_id") or [
+            self.hf_tokenizer.eos_token_id,
+            *self._generation_eos_token_ids(),
+        ]
+        ends = {named} if isinstance(named, int) else set(named)
+        num_samples = len(sequences) // len(model_input)
+        details: list[list[Details]] = [[] for _ in model_input]
+        for row, (ids, row_scores) in enumerate(zip(sequences[:, start:].tolist(), scores, strict=True)):
+            constraint = constraints[row // num_samples] if constraints else None
+            length = next((place for place, token in enumerate(ids, 1) if token in ends), None)
+            ids = ids[:length]
+            details[row // num_samples].append(
+                Details(
+                    self._text(ids, constraint),
+                    ids,
+                    row_scores and row_scores[: len(ids)],
+                    "length" if length is None else "stop",
+                    None if constraint is None else _is_complete(ids, constraint),
+                )
+            )
+        _warn_of_incomplete([each.is_complete is not False for samples in details for each in samples])
+        return details
 
     def generate_stream(
         self, model_input: str | Chat, output_type: Any = None, **kwargs: Any

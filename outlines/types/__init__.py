@@ -112,6 +112,11 @@ __all__ = [
 ]
 
 
+# When this module is loaded again, what was found then isn't kept: libraries come and go.
+for _extra in ("airports", "countries"):
+    globals().pop(_extra, None)
+
+
 def __getattr__(name: str) -> Any:
     # Loaded at first use: their tables are large, and their libraries may be missing.
     if name in ("airports", "countries"):

@@ -43,7 +43,7 @@ from outlines.types.utils import (
     is_union,
 )
 
-__all__ = ["python_types_to_terms"]
+__all__ = ["functions_as_values", "python_types_to_terms"]
 
 MAX_RECURSION_DEPTH = 10
 
@@ -135,11 +135,11 @@ def _unsupported(ptype: Any) -> str:
 
 
 def _handle_enum(enum: type[Enum], recursion_depth: int) -> Alternatives:
-    choices = [member.value for member in enum] + _functions_as_values(enum)
+    choices = [member.value for member in enum] + functions_as_values(enum)
     return Alternatives([python_types_to_terms(choice, recursion_depth + 1) for choice in choices])
 
 
-def _functions_as_values(enum: type[Enum]) -> list[FunctionType]:
+def functions_as_values(enum: type[Enum]) -> list[FunctionType]:
     """List the functions that were assigned in the body of an enum, which Python doesn't make members.
 
     Those that were defined there are its methods.

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from outlines.exceptions import shorten
+from outlines.types.json_schema_regex import schema_regex
 from outlines.types.json_schema_utils import (
     json_schema_dict_to_dataclass,
     json_schema_dict_to_pydantic,
@@ -73,10 +74,7 @@ class JsonSchema(_TextTerm):
     __hash__ = None  # type: ignore[assignment]  # as every term: terms can be changed
 
     def _pattern(self) -> str:
-        raise NotImplementedError(
-            "a JSON Schema can't be written as a regular expression yet. "
-            "Use it as the whole output type: then no expression is needed."
-        )
+        return f"({schema_regex(json.loads(self.schema), self.whitespace_pattern)})"
 
     @classmethod
     def from_file(cls, path: str | Path) -> JsonSchema:

@@ -181,3 +181,12 @@ def test_countries_have_codes_names_and_flags():
         assert enum_class[member].value == member
         assert [(m.name, m.value) for m in enum_class] == pairs
     assert countries.get_country_flags()["FR"] == countries.flag_mapping["FR"] == "\U0001f1eb\U0001f1f7"
+
+
+def test_a_library_that_has_gone_is_missed_when_types_are_loaded_again(monkeypatch):
+    pytest.importorskip("airportsdata", reason="install outlines[airports] to test it")
+    types.airports.IATA  # noqa: B018  # found once
+    monkeypatch.setitem(sys.modules, "airportsdata", None)
+    monkeypatch.delitem(sys.modules, "outlines.types.airports", raising=False)
+    with pytest.raises(ImportError, match=r"pip install outlines\[airports\]"):
+        importlib.reload(types).airports.IATA  # noqa: B018

@@ -147,9 +147,9 @@ def test_from_file_parses(tmp_path):
     assert JsonSchema.from_file(path).schema == '{"type": "string"}'
 
 
-def test_regex_of_a_schema_is_announced_as_missing():
-    with pytest.raises(NotImplementedError, match="can't be written as a regular expression yet"):
-        to_regex(JsonSchema(SCHEMA))
+def test_regex_of_a_schema_has_its_white_space():
+    assert to_regex(JsonSchema({"const": [1]})) == r"(\[[ ]?1[ ]?\])"
+    assert to_regex(JsonSchema({"const": [1]}, whitespace_pattern=r"\s*")) == r"(\[\s*1\s*\])"
 
 
 @pytest.mark.parametrize("obj", [JsonSchema("{}"), Model, Typed, TypedByExtension, Data, builder()])
