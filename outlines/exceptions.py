@@ -5,6 +5,7 @@
     │   ├── SchemaError                     .pointer: JSON pointer into the schema
     │   │   └── UnsupportedKeywordError     a keyword that isn't enforced yet
     │   ├── PatternError                    .pattern, .position: character in the pattern, from 0
+    │   ├── GrammarError                    .line, .column in the grammar, from 1; None where not known
     │   ├── EmptyLanguageError              no text satisfies the constraint, or no tokens spell one
     │   └── LimitError                      .limit: name of the limit that was hit
     ├── StaleStateError                     a state on a device is of tables that were made anew since
@@ -31,6 +32,7 @@ __all__ = [
     "ConstraintError",
     "EmptyLanguageError",
     "GenerationError",
+    "GrammarError",
     "LimitError",
     "NotFoundError",
     "OutlinesError",
@@ -104,6 +106,24 @@ class PatternError(ConstraintError):
         super().__init__(f"position {position} of {shorten(pattern)}: {problem}")
         self.pattern = pattern
         self.position = position
+
+
+class GrammarError(ConstraintError):
+    """A grammar is wrong at a place.
+
+    Parameters
+    ----------
+    problem
+        What is wrong there, and what to do.
+    line, column
+        Place in the grammar, both from 1; None where it isn't known.
+    """
+
+    def __init__(self, problem: str, line: int | None = None, column: int | None = None):
+        place = "" if line is None else f"line {line}: " if column is None else f"line {line}, column {column}: "
+        super().__init__(place + problem)
+        self.line = line
+        self.column = column
 
 
 class EmptyLanguageError(ConstraintError):

@@ -523,7 +523,7 @@ class HeadTables:
 
     def _first_characters(self, state: State) -> Expression | None:
         """Give the characters that lead on to one state, if an expression begins with repetitions of such."""
-        if isinstance(state, TextState):
+        if not isinstance(state, Expression):
             return None
         found = self._characters.get(state)
         if found is None:

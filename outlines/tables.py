@@ -9,16 +9,19 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Set
+from weakref import WeakMethod
 
 import numpy as np
 
 from outlines.automaton import END, Automaton, HeadSymbol, Threads
+from outlines.constraints.cfg.machine import Place
 from outlines.constraints.expression import Expression
 from outlines.constraints.items import Head, Literal, Symbols, WordNode
 from outlines.constraints.names import KeyPlace, Keys
 from outlines.constraints.recorded import RecordedHead
 from outlines.constraints.strings import Text
 from outlines.exceptions import LimitError
+from outlines.races import Races
 from outlines.reach import HeadTables, Judged, Reach
 from outlines.rows import Base, Words, bases_and_list, pack, unpack
 from outlines.spelling import find_completions
@@ -82,6 +85,7 @@ class Tables:
             self._walks: dict[int, _Found] = {}
             self._names: dict[tuple[int, KeyPlace], list[tuple[int, KeyPlace, int]]] = {}
             self._declared: dict[tuple[int, WordNode], list[tuple[int, WordNode]]] = {}
+            self._races = Races(self._heads, self._automaton.push, WeakMethod(self._walk))
             self._row_limit = max(64, ROW_BUDGET_BYTES // (4 * vocabulary.num_words))
             self._stays: dict[int, bytearray] = {}  # of states that many tokens don't change: a flag a token
             self._completions = find_completions(self._automaton, vocabulary)
@@ -291,6 +295,8 @@ class Tables:
             return self._walk_keys(node, head, tail)  # type: ignore[arg-type]
         if kind is Text:
             return self._walk_text(node, head, tail)  # type: ignore[arg-type]
+        if kind is Place:
+            return self._races.walk(node, head, tail)  # type: ignore[arg-type]
         if kind is RecordedHead:
             return self._walk_recorded(node, head, tail)  # type: ignore[arg-type]
         if kind is WordNode:

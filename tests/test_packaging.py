@@ -31,6 +31,7 @@ rows
 spread
 reach
 automaton
+races
 spelling
 tables
 device

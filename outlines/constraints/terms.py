@@ -7,8 +7,21 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from outlines.constraints import characters
-from outlines.constraints.characters import Characters
-from outlines.constraints.expression import EMPTY, Expression, is_empty
+from outlines.constraints.cfg import grammar_symbols
+from outlines.constraints.characters import ALL, Characters, utf8
+from outlines.constraints.expression import (
+    ANY_BYTE,
+    EMPTY,
+    EVERYTHING,
+    Expression,
+    complement,
+    concat,
+    intersection,
+    is_empty,
+    literal,
+    star,
+    union,
+)
 from outlines.constraints.items import Repeated, Symbols, Union
 from outlines.constraints.json_schema import schema_symbols
 from outlines.constraints.regex import EDGE, Neighbour, blind_alley, read_tree, tree_of
@@ -31,6 +44,8 @@ from outlines.types.dsl import (
     Sequence,
     String,
     Term,
+    Until,
+    Without,
     python_types_to_terms,
     to_regex,
 )
@@ -63,6 +78,8 @@ def _symbols(term: Term, before: Neighbour, after: Neighbour) -> Symbols:
         if expression.nullable and not any(target is not EMPTY for target in expression.transitions()[1]):
             return ()
         return (expression,)
+    if isinstance(term, Until | Without):
+        return (_free_text(term),)
     if isinstance(term, JsonSchema):
         return schema_symbols(json.loads(term.schema), term.options, term.is_closed)
     if isinstance(term, Sequence):
@@ -82,7 +99,7 @@ def _symbols(term: Term, before: Neighbour, after: Neighbour) -> Symbols:
             return ()  # none of what has no text
         return (Repeated(body, *counts),)
     if isinstance(term, CFG):
-        raise ConstraintError("context-free grammars (CFG, and the type dict) are not supported yet")
+        return grammar_symbols(term.definition, start=term.start, lexer=term.lexer, syntax=term.syntax)
     raise TypeError(f"cannot build a constraint from {term!r}")
 
 
@@ -212,6 +229,16 @@ def _tree(term: Term) -> Node | None:
         return None
     body = _tree(_as_term(term.term))  # type: ignore[attr-defined]
     return None if body is None else repetition(body, *counts, shorten(term), 0)
+
+
+def _free_text(term: Until | Without) -> Expression:
+    """Give any text in which no trigger occurs, or none before its end."""
+    text = star(utf8(ALL))
+    trigger = union(*[literal(trigger.encode()) for trigger in term.triggers])
+    if isinstance(term, Without):
+        return intersection(text, complement(concat(EVERYTHING, trigger, EVERYTHING)))
+    longer = concat(EVERYTHING, trigger, ANY_BYTE, EVERYTHING)
+    return intersection(text, concat(EVERYTHING, trigger), complement(longer))
 
 
 def _alternatives(term: Term, parts: Iterable[Any], before: Neighbour, after: Neighbour) -> Symbols:

@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 from outlines.constraints.terms import term_symbols
 from outlines.engine import DEAD, Constraint, Vocabulary
 from outlines.exceptions import ConstraintError, EmptyLanguageError, PatternError, SchemaError
-from outlines.types import JsonSchema, Regex, cfg, dsl
-from outlines.types.dsl import CFG, Choice, Sequence, String, either, python_types_to_terms, to_regex
+from outlines.types import JsonSchema, Regex, dsl
+from outlines.types.dsl import Choice, Sequence, String, either, python_types_to_terms, to_regex
 from outlines.types.terms import Alternatives
 
 EOS = 256
@@ -223,14 +223,6 @@ def test_list_of_objects_is_written_as_python_writes_lists():
 
 
 # ---- Errors ------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    "term", [CFG('start: "a"'), "x" + cfg('start: "a"'), either("x", cfg('start: "a"')), dict]
-)
-def test_grammars_are_refused_as_not_yet_supported(term):
-    with pytest.raises(ConstraintError, match=r"context-free grammars .* not supported yet"):
-        Constraint(term, VOCABULARY)
 
 
 def test_regex_that_cannot_be_read_names_the_position():
