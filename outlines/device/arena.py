@@ -297,7 +297,8 @@ class Arena:
 
     def register(self, batch: BatchMatcher) -> None:
         """Keep a batch's states while it lives."""
-        self._batches.add(batch)
+        with self.lock:
+            self._batches.add(batch)
 
     def ids_of(self, tables: Sequence[Tables | None], states: Sequence[int]) -> list[int]:
         """Give the ids of constraints' states, their rows added and what may follow them; None is unconstrained."""
@@ -459,6 +460,8 @@ class Arena:
         for batch, states in held:
             batch.rename(states, renamed)
         self.memory.flush()
+        if self.device.type == "cuda":
+            torch.cuda.current_stream(self.device).synchronize()  # other streams go on with the batches
 
 
 def _growing(waiting: dict[int, None]) -> Iterator[int]:

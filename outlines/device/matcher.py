@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -54,10 +55,10 @@ class BatchMatcher:
     Notes
     -----
     `advance` and `mask` launch one kernel each, and neither waits nor allocates: they may be captured in a CUDA graph,
-    with rollback_window 0. A sequence that needs what the tables don't hold yet *stalls*: it keeps its tokens, takes no
-    new ones, and allows nothing but the end; `settle` waits for the device and adds what is missing. So either settle
-    after each `advance`, and nothing stalls; or let the loop run, discard what a sequence sampled where `is_taken` is
-    0, and call `settle` between steps now and then. `complete` makes sure that nothing will stall.
+    with rollback_window 0. A sequence that needs what the tables don't hold yet *stalls*: it keeps its tokens and takes
+    no new ones, whatever its row allows meanwhile; `settle` waits for the device and adds what is missing. So either
+    settle after each `advance`, and nothing stalls; or let the loop run, discard what a sequence sampled where
+    `is_taken` is 0, and call `settle` between steps now and then. `complete` makes sure that nothing will stall.
 
     A stale id (of a state that was kept outside of the rollback window while the tables were made anew) never moves;
     `settle` raises for it.
@@ -89,8 +90,8 @@ class BatchMatcher:
         self._row = torch.zeros(size, dtype=torch.int32, device=device)
         self._no_tokens = torch.zeros(size, 0, dtype=torch.int32, device=device)
         self._before: deque[torch.Tensor] = deque(maxlen=rollback_window)
+        self.arena.register(self)  # before it has states, which another thread's eviction could miss
         self.reset()
-        self.arena.register(self)
 
     def __len__(self) -> int:
         return len(self.constraints)
@@ -138,6 +139,12 @@ class BatchMatcher:
             dispatch.mask(logits, words.to(logits.device), self._row.to(logits.device), self._num_tokens)
         else:
             dispatch.mask(logits, words, self._row, self._num_tokens)
+
+    @contextlib.contextmanager
+    def replaying(self) -> Iterator[None]:
+        """Replay a captured graph within this where other threads use the device: they write when it has passed."""
+        with self.arena.lock, self.arena.memory.reading():
+            yield
 
     def settle(self) -> bool:
         """Wait for the device, add what sequences wait for, and let them go on until none waits.
@@ -203,9 +210,10 @@ class BatchMatcher:
 
     def restore(self, states: torch.Tensor) -> None:
         """Put every sequence into a state that it had before, as ids [B]: what rolling back is to whoever kept them."""
-        self.lines[:, _STATUS:] = 0
-        self.states.copy_(states)
-        self._launch(self._no_tokens, False)  # finds what is missing
+        with self.arena.lock:
+            self.lines[:, _STATUS:] = 0
+            self.states.copy_(states)
+            self._launch(self._no_tokens, False)  # finds what is missing
 
     def host_states(self) -> list[int]:
         """Give the states as the constraints count them, waiting for the device."""
