@@ -158,6 +158,8 @@ class BatchMatcher:
         ------
         StaleStateError
             If a sequence is in a state of an earlier epoch.
+        LimitError
+            If it takes too long to tell what the vocabulary's tokens can spell.
         TableBudgetError
             If what batches are in doesn't fit into the arena's budget.
         """
@@ -206,7 +208,8 @@ class BatchMatcher:
 
     def forget(self) -> None:
         """Give up what could be rolled back to."""
-        self._before.clear()
+        with self.arena.lock:  # another thread may give new ids to all states meanwhile
+            self._before.clear()
 
     def restore(self, states: torch.Tensor) -> None:
         """Put every sequence into a state that it had before, as ids [B]: what rolling back is to whoever kept them."""

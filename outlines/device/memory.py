@@ -95,11 +95,6 @@ class Memory:
         """Bytes of the tables, used or not."""
         return _bytes_of(self._num_words, len(self.records), len(self._entries))
 
-    @property
-    def used_bytes(self) -> int:
-        """Bytes of the tables in use."""
-        return _bytes_of(self._num_used_words, self.num_states, self._num_used_entries)
-
     # What is added, on the host
 
     def add_words(self, content: NDArray) -> int:
