@@ -64,6 +64,7 @@ class BatchMatcher:
     `settle` raises for it.
     """
 
+    @torch.inference_mode(False)  # what is made in that mode can't be written outside of it
     def __init__(
         self,
         constraints: Sequence[Any | None],
@@ -100,6 +101,7 @@ class BatchMatcher:
         """Begin every sequence anew."""
         self.set_host_states([0 if each is None else each.start_state for each in self.constraints])
 
+    @torch.inference_mode(False)
     def advance(self, tokens: torch.Tensor) -> None:
         """Take a token of each sequence, [B], or a run of tokens, [B, K]; int32 or int64, on the batch's device.
 

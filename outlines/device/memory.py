@@ -61,6 +61,7 @@ class Memory:
         How often a table was made larger.
     """
 
+    @torch.inference_mode(False)  # what is made in that mode can't be written outside of it
     def __init__(
         self, device: torch.device, budget_bytes: int, num_words: int, num_states: int, num_entries: int
     ):
@@ -188,6 +189,7 @@ class Memory:
 
     # On the device
 
+    @torch.inference_mode(False)
     def flush(self) -> None:
         """Bring everything that was added to the device, on the current stream."""
         if not (self._staged_words or self._changed_slots or self._changed_entries or self._is_rehashed):
