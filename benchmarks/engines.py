@@ -28,23 +28,34 @@ class Matcher(NamedTuple):
 
 
 class Ours:
-    """Our own engine, through its front door."""
+    """Our own engine, through its front door; the schema is checked as a user's is."""
 
     package = "outlines"
+    property_order = "declared"
 
     def __init__(self, encoding: vocabularies.Encoding):
+        from jsonschema.exceptions import SchemaError
+
         from outlines.engine import Constraint, Vocabulary
         from outlines.exceptions import OutlinesError
-        from outlines.types import Regex
+        from outlines.types import JsonSchema, Regex
 
-        self.refusals: tuple[type[Exception], ...] = (OutlinesError,)
+        self.refusals: tuple[type[Exception], ...] = (OutlinesError, SchemaError)
         self.vocabulary = Vocabulary(encoding.tokens, eos_token_ids=[encoding.eos_token])
-        self.compile = lambda schema: Constraint(schema, self.vocabulary)
+        self.compile = lambda schema: Constraint(
+            JsonSchema(json.dumps(schema), property_order=self.property_order), self.vocabulary
+        )
         self.compile_regex = lambda pattern: Constraint(Regex(pattern), self.vocabulary)
 
     def start(self, constraint) -> Matcher:
         matcher = constraint.matcher()
         return Matcher(matcher.mask, matcher.advance, matcher.is_accepting, None)
+
+
+class OursAnyOrder(Ours):
+    """Our own engine with the members of objects in any order."""
+
+    property_order = "any"
 
 
 class LLGuidance:
@@ -173,6 +184,7 @@ class OutlinesCore:
 
 ENGINES: dict[str, Any] = {
     "ours": Ours,
+    "ours-any": OursAnyOrder,
     "llguidance": LLGuidance,
     "llguidance-pointer": LLGuidancePointer,
     "xgrammar": XGrammar,

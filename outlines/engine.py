@@ -11,12 +11,27 @@
 
 A constraint may also be used without a matcher, for sequences whose states the caller keeps: `start_state`,
 `next_state`, `row` and `is_accepting`. A state is one int32, so rolling back is keeping an old one.
+
+For a batch on a device there is the same by vectors, `BatchMatcher`: each sequence under its own constraint, or None.
+
+    >>> import torch
+    >>> from outlines.engine import BatchMatcher
+    >>> batch = BatchMatcher([Constraint({"enum": ["yes", "no"]}, vocabulary), None], device="cpu")
+    >>> logits = torch.zeros(2, 259)
+    >>> batch.mask_logits(logits)
+    >>> (logits == 0).sum(1).tolist()  # only the quote may begin; the other sequence is free
+    [1, 259]
+    >>> batch.advance(torch.tensor([ord('"'), 256]))
+    >>> batch.settle(), batch.is_accepting()
+    (False, [False, True])
+
+`docs/device.md` says how a decode loop uses it.
 """
 
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from outlines.constraints.items import Symbols
 from outlines.constraints.json_schema import schema_symbols
@@ -27,7 +42,19 @@ from outlines.tables import DEAD, FINISHED, UNCONSTRAINED, Tables
 from outlines.types.dsl import python_types_to_terms
 from outlines.vocabulary import Vocabulary
 
-__all__ = ["DEAD", "FINISHED", "UNCONSTRAINED", "Constraint", "Matcher", "Vocabulary"]
+if TYPE_CHECKING:
+    from outlines.device import BatchMatcher
+
+__all__ = ["DEAD", "FINISHED", "UNCONSTRAINED", "BatchMatcher", "Constraint", "Matcher", "Vocabulary"]
+
+
+def __getattr__(name: str) -> Any:
+    """Give `BatchMatcher` when it's asked for: the rest of the engine needs no torch."""
+    if name == "BatchMatcher":
+        from outlines.device import BatchMatcher
+
+        return BatchMatcher
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 class Constraint:
@@ -46,6 +73,8 @@ class Constraint:
     vocabulary : Vocabulary
     start_state : int
         State of a sequence with no text yet.
+    tables : Tables
+        Its states, rows and transitions, as they're met.
 
     Raises
     ------
@@ -57,11 +86,11 @@ class Constraint:
 
     def __init__(self, output_type: Any, vocabulary: Vocabulary):
         self.vocabulary = vocabulary
-        self._tables = Tables(_symbols(output_type), vocabulary, owns_symbols=True)
-        self.start_state = self._tables.start_state
-        self.next_state = self._tables.next_state
-        self.row = self._tables.row
-        self.is_accepting = self._tables.is_accepting
+        self.tables = Tables(_symbols(output_type), vocabulary, owns_symbols=True)
+        self.start_state = self.tables.start_state
+        self.next_state = self.tables.next_state
+        self.row = self.tables.row
+        self.is_accepting = self.tables.is_accepting
 
     def matcher(self) -> Matcher:
         """Give a matcher for a new sequence."""

@@ -5,8 +5,11 @@
     │   ├── SchemaError                     .pointer: JSON pointer into the schema
     │   │   └── UnsupportedKeywordError     a keyword that isn't enforced yet
     │   ├── PatternError                    .pattern, .position: character in the pattern, from 0
+    │   ├── GrammarError                    .line, .column in the grammar, from 1; None where not known
     │   ├── EmptyLanguageError              no text satisfies the constraint, or no tokens spell one
     │   └── LimitError                      .limit: name of the limit that was hit
+    ├── StaleStateError                     a state on a device is of tables that were made anew since
+    ├── TableBudgetError                    what is in use on a device needs more than its tables' budget
     └── APIError                            what a provider answered: .provider, .status_code, .request_id, .retryable
         ├── AuthenticationError, PermissionDeniedError, NotFoundError, BadRequestError
         ├── RateLimitError, ServerError, APITimeoutError, APIConnectionError        worth another try
@@ -29,6 +32,7 @@ __all__ = [
     "ConstraintError",
     "EmptyLanguageError",
     "GenerationError",
+    "GrammarError",
     "LimitError",
     "NotFoundError",
     "OutlinesError",
@@ -38,6 +42,8 @@ __all__ = [
     "RateLimitError",
     "SchemaError",
     "ServerError",
+    "StaleStateError",
+    "TableBudgetError",
     "UnsupportedKeywordError",
     "is_provider_exception",
     "normalize_provider_errors",
@@ -50,7 +56,7 @@ def shorten(value: object, width: int = 80) -> str:
     """Give `repr(value)`, cut at `width` characters, for use in a message."""
     try:
         text = repr(value)
-    except ValueError:  # an integer of more digits than Python writes out
+    except (ValueError, RecursionError):  # an integer of more digits than Python writes out; lists nested too deep
         return f"a {type(value).__name__} too long to show"
     return text if len(text) <= width else text[: width - 1] + "…"
 
@@ -102,6 +108,24 @@ class PatternError(ConstraintError):
         self.position = position
 
 
+class GrammarError(ConstraintError):
+    """A grammar is wrong at a place.
+
+    Parameters
+    ----------
+    problem
+        What is wrong there, and what to do.
+    line, column
+        Place in the grammar, both from 1; None where it isn't known.
+    """
+
+    def __init__(self, problem: str, line: int | None = None, column: int | None = None):
+        place = "" if line is None else f"line {line}: " if column is None else f"line {line}, column {column}: "
+        super().__init__(place + problem)
+        self.line = line
+        self.column = column
+
+
 class EmptyLanguageError(ConstraintError):
     """No text satisfies the constraint, or none that the vocabulary can spell."""
 
@@ -120,6 +144,14 @@ class LimitError(ConstraintError):
     def __init__(self, limit: str, problem: str):
         super().__init__(f"{problem} (limit: {limit})")
         self.limit = limit
+
+
+class StaleStateError(OutlinesError):
+    """A state on a device is of an earlier epoch: the tables were made anew since, to keep within their budget."""
+
+
+class TableBudgetError(OutlinesError):
+    """What batches are in at once needs more memory on a device than the budget of its tables."""
 
 
 # What providers answer
@@ -290,6 +322,8 @@ _ANTHROPIC: _Table = (
 _HTTPX: _Table = (
     ("httpx.TimeoutException", APITimeoutError),
     ("httpx.ConnectError", APIConnectionError),
+    ("httpx2.TimeoutException", APITimeoutError),
+    ("httpx2.ConnectError", APIConnectionError),
 )
 _SDK_TABLES: dict[str, _Table] = {
     "openai": _OPENAI,
@@ -314,27 +348,34 @@ _SDK_TABLES: dict[str, _Table] = {
         ("ollama.RequestError", APIConnectionError),
         ("httpx.TimeoutException", APITimeoutError),
     ),
-    "tgi": _under(
-        "huggingface_hub.errors",
-        (
-            ("InferenceTimeoutError", APITimeoutError),
-            ("OverloadedError", ServerError),
-            ("ValidationError", BadRequestError),
-            ("BadRequestError", BadRequestError),
-            ("GenerationError", GenerationError),
-            ("IncompleteGenerationError", GenerationError),
-            ("GatedRepoError", PermissionDeniedError),
-            ("RepositoryNotFoundError", NotFoundError),
+    "tgi": (
+        *_under(
+            "huggingface_hub.errors",
+            (
+                ("InferenceTimeoutError", APITimeoutError),
+                ("OverloadedError", ServerError),
+                ("ValidationError", BadRequestError),
+                ("BadRequestError", BadRequestError),
+                ("GenerationError", GenerationError),
+                ("IncompleteGenerationError", GenerationError),
+                ("GatedRepoError", PermissionDeniedError),
+                ("RepositoryNotFoundError", NotFoundError),
+            ),
         ),
+        *_HTTPX,
     ),
-    "dottxt": _under(
-        "urllib3.exceptions",
-        (
-            ("NewConnectionError", APIConnectionError),  # a ConnectTimeoutError in some versions
-            ("ConnectTimeoutError", APITimeoutError),
-            ("ReadTimeoutError", APITimeoutError),
-            ("MaxRetryError", APIConnectionError),
+    "dottxt": (
+        *_under(
+            "urllib3.exceptions",
+            (
+                ("NewConnectionError", APIConnectionError),  # a ConnectTimeoutError in some versions
+                ("ConnectTimeoutError", APITimeoutError),
+                ("ReadTimeoutError", APITimeoutError),
+                ("MaxRetryError", APIConnectionError),
+            ),
         ),
+        ("dottxt.InvalidOutputError", ProviderResponseError),
+        *_OPENAI,  # its newer versions are built on it
     ),
 }
 

@@ -7,21 +7,33 @@ something else must go on. Exits are merged into one trie node, from which a tai
 
 from __future__ import annotations
 
+import re
 import weakref
-from typing import NamedTuple
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from outlines.constraints.expression import EMPTY, Expression, alternatives, spine
+from outlines.constraints.expression import EMPTY, Expression, alternatives, spine, union
 from outlines.constraints.json_schema.text import ANY_TEXT, QUOTE, STRING_REST
+from outlines.constraints.loops import (
+    bytes_of,
+    character_step,
+    code_of,
+    cut_counts,
+    ends_within,
+    loop_of,
+    shortest,
+    without_bytes,
+)
 from outlines.constraints.strings import TextBounds, TextState
 from outlines.rows import Base, bases_and_list, bases_of_nodes, pack
-from outlines.spread import Run, Spread, Start, State, StateNumbers, join, spread
+from outlines.spread import CharacterRun, Leaving, Run, Spread, Start, State, StateNumbers, join, spread
 from outlines.trie import ROOT, Trie
 from outlines.vocabulary import Vocabulary
 
-__all__ = ["HeadTables", "Reach", "TextReach"]
+__all__ = ["HeadTables", "Judged", "Reach", "TextReach"]
 
 #: Bytes that a class must have for the walk along it to be kept and shared.
 _WIDE_CLASS = 10
@@ -31,20 +43,35 @@ _ALL = (-2,)
 
 _FIRST_UTF8_BYTE = 0x80
 
+#: A run along characters is left where fewer nodes than this are left of it: a look at all characters costs more.
+_FEW_NODES = 64
+
+#: Stands for None in a table of characters.
+NO_CHARACTERS = EMPTY
+
 _QUOTE = ord('"')
 
 
 class Reach:
     """What an expression reaches from a node: tokens inside (as base rows and a list), and the merged exit."""
 
-    __slots__ = ("bases", "tokens", "exits", "_trie", "_exit")
+    __slots__ = ("bases", "tokens", "_exits", "_trie", "_exit")
 
-    def __init__(self, trie: Trie, bases: tuple[Base, ...], tokens: tuple[int, ...], exits: NDArray):
+    def __init__(
+        self, trie: Trie, bases: tuple[Base, ...], tokens: tuple[int, ...], exits: NDArray | Callable[[], NDArray]
+    ):
         self.bases = bases
         self.tokens = tokens
-        self.exits = exits
+        self._exits = exits
         self._trie = trie
         self._exit: int | None = -1  # not merged yet
+
+    @property
+    def exits(self) -> NDArray:
+        """Places within tokens, or at their ends, where the head may end; looked for when first asked for."""
+        if callable(self._exits):
+            self._exits = self._exits()
+        return self._exits
 
     @property
     def exit(self) -> int | None:
@@ -147,6 +174,48 @@ class Walk(NamedTuple):
         return self.inside[-1][1] if self.inside else 0
 
 
+class Judged:
+    """Tokens that can't be judged by where they leave a head alone, since what they hold may repeat what was written.
+
+    `nodes` has a flag a node: whether such a token is at it or below.
+    """
+
+    __slots__ = ("tokens", "nodes", "_trie", "_below")
+
+    def __init__(self, trie: Trie, texts: Sequence[bytes | None], pattern: re.Pattern[bytes]):
+        self.tokens = frozenset(token for token, text in enumerate(texts) if text and pattern.search(text))
+        flags = bytearray(trie.num_nodes)
+        for token in self.tokens:
+            at = int(trie.token_node[token])
+            while not flags[at]:
+                flags[at] = 1
+                at = int(trie.parent[at])
+        self.nodes = bytes(flags)
+        self._trie = trie
+        self._below: dict[tuple[int, ...], frozenset[int]] = {}
+
+    def below(self, members: tuple[int, ...]) -> frozenset[int]:
+        """Give the tokens below some nodes."""
+        if members == (ROOT,):
+            return self.tokens
+        found = self._below.get(members)
+        if found is None:
+            tokens: set[int] = set()
+            stack = [n for n in members if self.nodes[n]]
+            while stack:
+                for below in self._trie.children[stack.pop()].values():
+                    if self.nodes[below]:
+                        tokens.update(token for token in self._trie.tokens[below] if token in self.tokens)
+                        stack.append(below)
+            found = self._below[members] = frozenset(tokens)
+        return found
+
+
+#: A name that ends, and after a comma another one; an element, and after a comma another one.
+_REPEATING = re.compile(rb'"[^,]*,.*".*"', re.DOTALL)
+_SEPARATING = re.compile(rb",")
+
+
 class HeadTables:
     """All that is known of heads under one vocabulary, shared by its constraints.
 
@@ -157,6 +226,9 @@ class HeadTables:
     """
 
     def __init__(self, vocabulary: Vocabulary):
+        self._tokens = vocabulary.tokens
+        self._repeating: Judged | None = None
+        self._separating: Judged | None = None
         self.trie = vocabulary.trie
         self.num_tokens = vocabulary.num_tokens
         self.num_words = vocabulary.num_words
@@ -164,11 +236,32 @@ class HeadTables:
         self._classes: weakref.WeakKeyDictionary[State, bytes] = weakref.WeakKeyDictionary()
         self._loops: weakref.WeakKeyDictionary[Expression, bytearray] = weakref.WeakKeyDictionary()
         self._runs: dict[tuple[int, bytes], Run] = {}
+        self._character_runs: weakref.WeakKeyDictionary[Expression, dict[int, Run]] = weakref.WeakKeyDictionary()
+        self._cuts: weakref.WeakKeyDictionary[Expression, Expression] = weakref.WeakKeyDictionary()
+        self._longest_of: weakref.WeakKeyDictionary[Expression, int] = weakref.WeakKeyDictionary()
+        self._characters: weakref.WeakKeyDictionary[Expression, Expression] = weakref.WeakKeyDictionary()
         self._any_texts: dict[int, tuple[tuple[Base, ...], tuple[int, ...]]] = {}
         self.num_bytes = 0
 
+    @property
+    def repeating(self) -> Judged:
+        """Tokens that end a name and hold another one."""
+        if self._repeating is None:
+            self._repeating = Judged(self.trie, self._tokens, _REPEATING)
+        return self._repeating
+
+    @property
+    def separating(self) -> Judged:
+        """Tokens that may end an element and begin another one."""
+        if self._separating is None:
+            self._separating = Judged(self.trie, self._tokens, _SEPARATING)
+        return self._separating
+
     def reach(self, node: int, expression: Expression) -> Reach:
         """Give what an expression reaches from a node, the node itself excluded."""
+        cut = self._cut(expression)
+        if cut is not expression:
+            return self.reach(node, cut)
         by_node = self._reaches.get(expression)
         if by_node is None:
             by_node = self._reaches[expression] = {}
@@ -177,6 +270,33 @@ class HeadTables:
             found = by_node[node] = self._find_reach(node, expression)
             self.num_bytes += 4 * self.num_words * len(found.bases)
         return found
+
+    def _cut(self, expression: Expression) -> Expression:
+        """Give the expression with its counts cut at what tokens can reach."""
+        found = self._cuts.get(expression)
+        if found is None:
+            found = cut_counts(expression, self._longest)
+            # a table must not keep what it's about: EMPTY, which nobody asks for, stands for the expression itself
+            self._cuts[expression] = EMPTY if found is expression else found
+            return found
+        return expression if found is EMPTY else found
+
+    def _longest(self, body: Expression) -> int:
+        """Give the most times that texts of a language may stand one after another within a token."""
+        found = self._longest_of.get(body)
+        if found is None:
+            found = self._longest_of[body] = self._find_longest(body)
+        return found
+
+    def _find_longest(self, body: Expression) -> int:
+        inside, every = _flags(bytes_of(body)), _flags(-1)
+        first = body.first_bytes()
+        second = 0
+        for target in {body.step(byte) for byte in range(256)} - {EMPTY}:
+            second |= -1 if target.nullable else target.first_bytes()
+        num_bytes = self.trie.most_starts(inside, every, every)
+        num_starts = self.trie.most_starts(inside, _flags(first), _flags(second))
+        return min(num_bytes // max(shortest(body), 1) + 1, num_starts)
 
     def text_reach(self, node: int, state: TextState) -> TextReach:
         """Give what the rest of a JSON string reaches from a node, with its characters counted."""
@@ -199,9 +319,33 @@ class HeadTables:
         return self._loops.get(expression)
 
     def _find_reach(self, node: int, expression: Expression) -> Reach:
-        trie = self.trie
         if _is_unanchored_string(expression):
             return self._find_unanchored(node, expression)
+        for way in alternatives(expression):
+            loop = loop_of(way)
+            if loop is not None and loop is not expression and ends_within(way, loop) is not None:
+                return self._find_around(node, expression, loop)
+        return self._find_plain(node, expression)
+
+    def _find_around(self, node: int, expression: Expression, loop: Expression) -> Reach:
+        """Any text of a loop keeps an expression alive: what adds nothing to the loop need not be walked."""
+        inside = self.reach(node, loop)
+        bases, tokens = inside.bases, inside.tokens
+        others = [way for way in alternatives(expression) if ends_within(way, loop) is None]
+        if others:
+            beside = self.reach(node, union(*others))
+            bases, tokens = bases + beside.bases, tokens + beside.tokens
+        reference = weakref.ref(expression)  # the table must not keep what it's about
+
+        def exits() -> NDArray:
+            alive = reference()
+            assert alive is not None, "only who holds a head asks for its exits"
+            return self._find_plain(node, alive).exits
+
+        return Reach(self.trie, bases, tokens, exits)
+
+    def _find_plain(self, node: int, expression: Expression) -> Reach:
+        trie = self.trie
         walk = self._walk(node, expression, StateNumbers())
         reached = walk.others.nodes
         bases, tokens = bases_of_nodes(trie, reached, self.num_words)
@@ -211,7 +355,7 @@ class HeadTables:
             bases, tokens = run_bases + bases, run_tokens + tokens
             exits += [walk.run.nodes_at(first, last) for first, last, state in walk.inside if state.nullable]
             if node == ROOT and walk.inside and walk.inside[0][2] is expression:
-                self._loops[expression] = self._flags(walk.run.nodes)
+                self._loops[expression] = self._flags(walk.run.nodes_at(1, walk.longest))
         for big, state, _ in walk.big:
             assert isinstance(state, Expression)
             below = self.reach(big, state)
@@ -288,27 +432,36 @@ class HeadTables:
         Where a text is counted, the bytes of the class must be whole characters.
         """
         members = np.asarray(self.trie.members(node))
-        byte_flags = self._first_class(start)
-        if not byte_flags:
+        body = self._first_characters(start)
+        byte_flags = b"" if body is not None else self._first_class(start)
+        if body is None and not byte_flags:
             begin = [Start(members, start, np.zeros(len(members), np.int64))]
             return Walk(None, [], spread(self.trie, begin, numbers), [])
-        key = (node, byte_flags)
-        run = self._runs.get(key)
-        if run is None:
-            run = self._runs[key] = Run(self.trie, node, byte_flags, self.num_words)
-            self.num_bytes += run.num_bytes
+        run = self._run(node, byte_flags if body is None else body)
         inside: list[tuple[int, int, State]] = []
         left: list[Spread] = []
         onward: list[Start] = []
         state, length = start, 0
         while True:
-            following = _common_target(state, byte_flags)
+            parting = 0
+            if body is None:
+                following = _common_target(state, byte_flags)
+            else:
+                assert isinstance(state, Expression), "only expressions begin with characters"
+                step = character_step(state, body)
+                following = None if step is None or step.exceptions else step.target
+                parting = 0 if step is None else step.parting
             is_loop = following is state
-            if following is None:  # the class parts: go on from here node by node
+            if length > 0 and not is_loop and run.num_from(length) < _FEW_NODES:
+                following = None
+            if following is None:  # the class parts, or few are left: go on from here node by node
                 nodes = run.nodes_at(length, length) if length else members
                 onward.append(Start(nodes, state, np.full(len(nodes), length)))
                 break
-            self._leave(run, state, length, is_loop, numbers, left, onward)
+            self._leave(run.leaving, state, length, is_loop, numbers, left, onward)
+            if parting:
+                leads = {byte: found for byte, found in run.leads.items() if parting >> byte & 1}
+                self._leave(leads, state, length, is_loop, numbers, left, onward)
             if is_loop:
                 if run.longest > length:
                     inside.append((length + 1, run.longest, state))
@@ -333,19 +486,33 @@ class HeadTables:
                 onward[i] = Start(np.delete(nodes, places), state, np.delete(counts, places))
         return found
 
+    def _run(self, node: int, along: bytes | Expression) -> Run:
+        """Give the run from a node along a class of bytes, or a set of characters, made once."""
+        runs: dict[Any, Run]
+        key: Any
+        make: Any
+        if isinstance(along, bytes):
+            runs, key, make = self._runs, (node, along), Run
+        else:
+            runs, key, make = self._character_runs.setdefault(along, {}), node, CharacterRun
+        run = runs.get(key)
+        if run is None:
+            run = runs[key] = make(self.trie, node, along, self.num_words)
+            self.num_bytes += run.num_bytes
+        return run
+
     def _leave(
-        self, run: Run, state: State, length: int, is_loop: bool, numbers: StateNumbers,
+        self, leaving: dict[int, Leaving], state: State, length: int, is_loop: bool, numbers: StateNumbers,
         left: list[Spread], onward: list[Start],
     ) -> None:  # fmt: skip
         """Take the nodes where tokens leave the class after `length` bytes, or after that many and more in a loop."""
         class_of, targets = state.transitions()
         is_counted = isinstance(state, TextState)
-        for byte, (nodes, lengths) in run.leaving.items():
+        for byte, (nodes, lengths, starts) in leaving.items():
             target = targets[class_of[byte]]
-            if target is EMPTY:
+            if target is EMPTY or length + 1 >= len(starts):
                 continue
-            first = int(np.searchsorted(lengths, length))
-            last = len(lengths) if is_loop else int(np.searchsorted(lengths, length, "right"))
+            first, last = starts[length], starts[-1 if is_loop else length + 1]
             if first == last:
                 continue
             nodes, lengths = nodes[first:last], lengths[first:last]
@@ -353,6 +520,17 @@ class HeadTables:
             size = len(nodes)
             left.append(Spread(nodes, counts, np.full(size, numbers.of(target)), np.full(size, target.nullable)))
             onward.append(Start(nodes, target, counts))
+
+    def _first_characters(self, state: State) -> Expression | None:
+        """Give the characters that lead on to one state, if an expression begins with repetitions of such."""
+        if not isinstance(state, Expression):
+            return None
+        found = self._characters.get(state)
+        if found is None:
+            body = code_of(state)
+            found = NO_CHARACTERS if body is None else _common_characters(state, body)
+            self._characters[state] = found
+        return None if found is NO_CHARACTERS else found
 
     def _first_class(self, state: State) -> bytes:
         """Give the largest class of bytes that leads on to one state, as 256 flags; b"" if none is wide."""
@@ -377,6 +555,11 @@ class HeadTables:
         return found
 
 
+def _flags(mask: int) -> NDArray:
+    """Give a class of bytes as 256 flags."""
+    return np.fromiter((mask >> byte & 1 for byte in range(256)), bool, 256)
+
+
 def _is_unanchored_string(expression: Expression) -> bool:
     """Tell whether this is the rest of a JSON string that any text keeps alive.
 
@@ -386,6 +569,14 @@ def _is_unanchored_string(expression: Expression) -> bool:
         return False
     spines = [spine(part) for part in alternatives(expression)]
     return any(parts[0] is ANY_TEXT for parts in spines) and all(parts[-1] is QUOTE for parts in spines)
+
+
+def _common_characters(expression: Expression, body: Expression) -> Expression:
+    """Give the characters of a set that lead on to one state, if all of several bytes are among them."""
+    step = character_step(expression, body)
+    if step is None or step.target is EMPTY:
+        return NO_CHARACTERS
+    return without_bytes(body, step.exceptions) if step.exceptions else body
 
 
 def _common_target(state: State, byte_flags: bytes) -> State | None:

@@ -22,12 +22,16 @@ Words = NDArray[np.int32]
 
 
 class Base:
-    """A row that rows are made from: `words` int32 [W], bit t % 32 of word t // 32 for token t."""
+    """A row that rows are made from: `words` int32 [W], bit t % 32 of word t // 32 for token t.
 
-    __slots__ = ("words",)
+    `origin` is the base row that this one is without some tokens, if it's made from one.
+    """
 
-    def __init__(self, words: Words):
+    __slots__ = ("words", "origin")
+
+    def __init__(self, words: Words, origin: Base | None = None):
         self.words = words
+        self.origin = origin
 
 
 def bases_and_list(tokens: NDArray, num_words: int) -> tuple[tuple[Base, ...], tuple[int, ...]]:

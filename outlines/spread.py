@@ -13,12 +13,12 @@ from typing import NamedTuple, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from outlines.constraints.expression import EMPTY, Expression
+from outlines.constraints.expression import EMPTY, Expression, star
 from outlines.constraints.strings import TextState
 from outlines.rows import Base, bases_of_nodes
 from outlines.trie import Trie
 
-__all__ = ["Run", "Spread", "Start", "State", "StateNumbers", "join", "spread"]
+__all__ = ["CharacterRun", "Run", "Spread", "Start", "State", "StateNumbers", "join", "spread"]
 
 #: From this many alive nodes on, a level is a few dozen NumPy operations (some 60 us); for fewer a Python loop over the
 #: nodes is faster (some 3 us each, with their children). Of 12, 24, 32 and 64, 24 took least over 300 schemas.
@@ -51,9 +51,16 @@ class Spread(NamedTuple):
 
 
 class StateNumbers:
-    """Numbers for the states of one walk."""
+    """Numbers for the states of one walk.
 
-    def __init__(self) -> None:
+    Parameters
+    ----------
+    loop
+        A loop over characters of which the walk counts the begun ones; None where TextStates do that.
+    """
+
+    def __init__(self, loop: Expression | None = None) -> None:
+        self.loop = loop
         self.states: list[State] = []
         self._numbers: dict[State, int] = {}
 
@@ -64,6 +71,10 @@ class StateNumbers:
             found = self._numbers[state] = len(self.states)
             self.states.append(state)
         return found
+
+    def begins(self, state: State) -> bool:
+        """Tell whether a character begins with the next byte."""
+        return state is self.loop or (isinstance(state, TextState) and state.is_start)
 
 
 def join(parts: list[Spread]) -> Spread:
@@ -104,13 +115,13 @@ def spread(trie: Trie, start: list[Start], numbers: StateNumbers) -> Spread:
             continue
         at, state, count = stack.pop()
         class_of, targets = state.transitions()
-        begins = isinstance(state, TextState) and state.is_start
+        begins = numbers.begins(state)
         for byte, child in children[at].items():
             target = targets[class_of[byte]]
             if target is EMPTY:
                 continue
             is_exit = target.nullable
-            total = count + 1 if begins and not is_exit else count
+            total = count + 1 if begins and not (is_exit and numbers.loop is None) else count
             reached.append((child, total, numbers.of(target), is_exit))
             if has_children[child]:
                 stack.append((child, target, total))
@@ -126,7 +137,7 @@ def _spread_levels(
     """Walk level by level while many nodes are alive; append what was reached, give back the few left over."""
     table = np.empty((0, 256), np.int32)
     ready: set[int] = set()
-    is_nullable = begins = np.zeros(0, bool)
+    is_nullable = begins = closes = np.zeros(0, bool)
     while True:
         for new in np.flatnonzero(np.bincount(state)).tolist():
             if new not in ready:
@@ -139,13 +150,14 @@ def _spread_levels(
         known = numbers.states
         if len(is_nullable) < len(known):
             is_nullable = np.fromiter((s.nullable for s in known), bool, len(known))
-            begins = np.fromiter((isinstance(s, TextState) and s.is_start for s in known), bool, len(known))
+            begins = np.fromiter(map(numbers.begins, known), bool, len(known))
+            closes = is_nullable if numbers.loop is None else np.zeros(len(known), bool)
         parent, child = trie.expand(node)
         target = table[state[parent], trie.byte[child]]
         live = np.flatnonzero(target >= 0)
         parent, child, target = parent[live], child[live], target[live].astype(np.int64)
         is_exit = is_nullable[target]
-        total = count[parent] + (begins[state[parent]] & ~is_exit)
+        total = count[parent] + (begins[state[parent]] & ~closes[target])
         levels.append(Spread(child, total, target, is_exit))
         inner = np.flatnonzero(trie.num_children[child])
         node, state, count = child[inner], target[inner], total[inner]
@@ -153,6 +165,14 @@ def _spread_levels(
             break
     left = zip(node.tolist(), state.tolist(), count.tolist(), strict=True)
     return [(n, numbers.states[s], c) for n, s, c in left]
+
+
+class Leaving(NamedTuple):
+    """Nodes after one byte: how much of a class comes before it, ascending, and where each such length begins."""
+
+    nodes: NDArray
+    lengths: NDArray
+    starts: list[int]
 
 
 class Run:
@@ -164,9 +184,10 @@ class Run:
         The nodes reached, and how many bytes of the class lead to each; lengths ascend.
     longest : int
         The last of the lengths.
-    leaving : dict of int to (int32 [L], int32 [L])
-        For each byte outside of the class the nodes after it, and how many bytes of the class come before it,
-        ascending.
+    leaving : dict of int to Leaving
+        For each byte outside of the class the nodes after it.
+    leads : dict of int to Leaving
+        Empty here; see CharacterRun.
     num_bytes : int
         Memory of these arrays.
     """
@@ -176,15 +197,14 @@ class Run:
         is_most = trie.big_nodes.get(node, 0) > trie.num_nodes // _SOME_NODES
         walk = _along_levels if is_most else _along_children
         nodes, lengths, left, before = walk(trie, node, in_class)
+        self.leaving = _by_byte(trie, left, before)
+        self.leads: dict[int, Leaving] = {}
+        self.num_bytes = 8 * (2 * len(nodes) + len(left))
+        self._keep(trie, nodes, lengths, num_words)
+
+    def _keep(self, trie: Trie, nodes: NDArray, lengths: NDArray, num_words: int) -> None:
         self.nodes, self.lengths = nodes.astype(np.int32), lengths.astype(np.int32)  # small: a wide class has most
         self.longest = int(self.lengths[-1]) if len(self.lengths) else 0
-        self.leaving: dict[int, tuple[NDArray, NDArray]] = {}
-        byte = trie.byte[left]
-        order = np.argsort(byte, kind="stable")
-        cuts = np.flatnonzero(np.diff(byte[order])) + 1
-        for group in np.split(order, cuts) if len(order) else []:
-            self.leaving[int(byte[group[0]])] = left[group].astype(np.int32), before[group].astype(np.int32)
-        self.num_bytes = 8 * (2 * len(nodes) + len(left))
         self._trie = trie
         self._num_words = num_words
         self._upto: dict[int, tuple[tuple[Base, ...], tuple[int, ...]]] = {}
@@ -203,10 +223,66 @@ class Run:
             found = self._upto[length] = bases_of_nodes(self._trie, nodes, self._num_words)
         return found
 
+    def num_from(self, length: int) -> int:
+        """Count the nodes of at least some length."""
+        return len(self.nodes) - int(np.searchsorted(self.lengths, length))
+
     def nodes_at(self, first: int, last: int) -> NDArray:
         """Give the nodes after `first` to `last` bytes."""
         low, high = np.searchsorted(self.lengths, (first, last + 1))
         return self.nodes[low:high]
+
+
+class CharacterRun(Run):
+    """The walk from a node along a set of characters, some of several bytes; its lengths count characters begun.
+
+    Attributes
+    ----------
+    leaving : dict of int to Leaving
+        As in a Run, where the byte comes between two characters.
+    leads : dict of int to Leaving
+        For each first byte of characters of several bytes the nodes after it.
+    """
+
+    def __init__(self, trie: Trie, node: int, body: Expression, num_words: int):
+        loop = star(body)
+        numbers = StateNumbers(loop)
+        begin = np.asarray(trie.members(node))
+        found = spread(trie, [Start(begin, loop, np.zeros(len(begin), np.int64))], numbers)
+        order = np.argsort(found.counts, kind="stable")
+        nodes, lengths = found.nodes[order], found.counts[order]
+        between = found.states[order] == numbers.of(loop)
+        self._between, self._between_lengths = nodes[between].astype(np.int32), lengths[between].astype(np.int32)
+        # what comes next between two characters: it leaves, or begins a character
+        at = np.concatenate((begin, self._between))
+        parent, child = trie.expand(at)
+        before = np.concatenate((np.zeros(len(begin), np.int64), self._between_lengths))[parent]
+        kinds = np.zeros(256, np.int8)
+        for byte in range(256):
+            target = loop.step(byte)
+            kinds[byte] = 0 if target is EMPTY else 1 if target is loop else 2
+        kind = kinds[trie.byte[child]]
+        self.leaving = _by_byte(trie, child[kind == 0], before[kind == 0])
+        self.leads = _by_byte(trie, child[kind == 2], before[kind == 2])
+        self.num_bytes = 8 * (3 * len(nodes) + len(child))
+        self._keep(trie, nodes, lengths, num_words)
+
+    def nodes_at(self, first: int, last: int) -> NDArray:
+        """Give the nodes after `first` to `last` whole characters."""
+        low, high = np.searchsorted(self._between_lengths, (first, last + 1))
+        return self._between[low:high]
+
+def _by_byte(trie: Trie, nodes: NDArray, before: NDArray) -> dict[int, Leaving]:
+    """Part nodes by their last byte, each part in the order of what comes before them."""
+    byte = trie.byte[nodes]
+    order = np.lexsort((before, byte))
+    cuts = np.flatnonzero(np.diff(byte[order])) + 1
+    result = {}
+    for group in np.split(order, cuts) if len(order) else []:
+        lengths = before[group].astype(np.int32)
+        starts = np.searchsorted(lengths, np.arange(int(lengths[-1]) + 2)).tolist()
+        result[int(byte[group[0]])] = Leaving(nodes[group].astype(np.int32), lengths, starts)
+    return result
 
 
 def _along_levels(trie: Trie, node: int, in_class: NDArray) -> tuple[NDArray, NDArray, NDArray, NDArray]:

@@ -8,16 +8,21 @@ found once is kept, so a warm step is two dictionary lookups.
 from __future__ import annotations
 
 import itertools
+from collections.abc import Set
+from weakref import WeakMethod
 
 import numpy as np
 
 from outlines.automaton import END, Automaton, HeadSymbol, Threads
+from outlines.constraints.cfg.machine import Place
 from outlines.constraints.expression import Expression
-from outlines.constraints.items import Literal, Symbols, WordNode
+from outlines.constraints.items import Head, Literal, Symbols, WordNode
 from outlines.constraints.names import KeyPlace, Keys
+from outlines.constraints.recorded import RecordedHead
 from outlines.constraints.strings import Text
 from outlines.exceptions import LimitError
-from outlines.reach import HeadTables, Reach
+from outlines.races import Races
+from outlines.reach import HeadTables, Judged, Reach
 from outlines.rows import Base, Words, bases_and_list, pack, unpack
 from outlines.spelling import find_completions
 from outlines.trie import ROOT
@@ -80,6 +85,7 @@ class Tables:
             self._walks: dict[int, _Found] = {}
             self._names: dict[tuple[int, KeyPlace], list[tuple[int, KeyPlace, int]]] = {}
             self._declared: dict[tuple[int, WordNode], list[tuple[int, WordNode]]] = {}
+            self._races = Races(self._heads, self._automaton.push, WeakMethod(self._walk))
             self._row_limit = max(64, ROW_BUDGET_BYTES // (4 * vocabulary.num_words))
             self._stays: dict[int, bytearray] = {}  # of states that many tokens don't change: a flag a token
             self._completions = find_completions(self._automaton, vocabulary)
@@ -184,11 +190,41 @@ class Tables:
                 self._rows[state] = found
         return found
 
+    def row_parts(self, state: int) -> tuple[tuple[Base, ...], tuple[int, ...]]:
+        """Give what the row of a state made here is joined from: base rows and further tokens; as `row` in all else."""
+        with self._lock:
+            bases, tokens, is_accepting = self._find_row(state)
+            return bases, tuple(dict.fromkeys((*tokens, *self._eos))) if is_accepting else tokens
+
+    @property
+    def heads(self) -> HeadTables:
+        """What is known of heads under this vocabulary."""
+        return self._heads
+
+    def lone_head(self, state: int) -> tuple[HeadSymbol, bool] | None:
+        """Give the head of a state that has one thread, and whether it accepts as well; None if it has more or none."""
+        with self._lock:
+            threads = self._threads_of(state)
+            reading = [thread for thread in threads if thread != END]
+            if len(reading) != 1:
+                return None
+            return self._automaton.symbols[reading[0]], len(threads) == 2  # type: ignore[return-value]
+
     def _make_row(self, state: int) -> Words:
         if state == UNCONSTRAINED:
             return pack(np.arange(self._num_tokens), self.vocabulary.num_words)
         if DEAD <= state < _FIRST_STATE:
             return pack(self.vocabulary.eos_token_ids, self.vocabulary.num_words)
+        bases, tokens, is_accepting = self._find_row(state)
+        key = (bases, frozenset(tokens), is_accepting)
+        row = self._distinct_rows.get(key)
+        if row is None:
+            row = self._compose(bases, tokens, is_accepting)
+            self._distinct_rows[key] = row
+        return row
+
+    def _find_row(self, state: int) -> tuple[tuple[Base, ...], tuple[int, ...], bool]:
+        """Give what the row of a state is joined from, and whether the text may end there."""
         threads = self._threads_of(state)
         is_accepting = threads[0] == END  # they are sorted
         if is_accepting:
@@ -205,12 +241,7 @@ class Tables:
                     self._stays[state] = stays
         else:
             bases, tokens = _join([self._walk_thread(ROOT, thread) for thread in threads])
-        key = (bases, frozenset(tokens), is_accepting)
-        row = self._distinct_rows.get(key)
-        if row is None:
-            row = self._compose(bases, tokens, is_accepting)
-            self._distinct_rows[key] = row
-        return row
+        return bases, tokens, is_accepting
 
     def _compose(self, bases: tuple[Base, ...], tokens: tuple[int, ...], is_accepting: bool) -> Words:
         """Join base rows and tokens to a dense row."""
@@ -264,8 +295,14 @@ class Tables:
             return self._walk_keys(node, head, tail)  # type: ignore[arg-type]
         if kind is Text:
             return self._walk_text(node, head, tail)  # type: ignore[arg-type]
-        assert kind is WordNode
-        return self._walk_words(node, head, tail)  # type: ignore[arg-type]
+        if kind is Place:
+            return self._races.walk(node, head, tail)  # type: ignore[arg-type]
+        if kind is RecordedHead:
+            return self._walk_recorded(node, head, tail)  # type: ignore[arg-type]
+        if kind is WordNode:
+            return self._walk_words(node, head, tail)  # type: ignore[arg-type]
+        assert isinstance(head, Head)
+        return self._walk_steps(node, head, tail)
 
     def _walk_literal(self, node: int, head: Literal, tail: int) -> _Found:
         trie = self._trie
@@ -298,6 +335,33 @@ class Tables:
                 stack.append((below, branch))
         return _join([((), tuple(tokens)), *parts]) if parts else ((), tuple(tokens))
 
+    def _walk_steps(self, node: int, head: Head, tail: int) -> _Found:
+        """Step any other head along the trie, byte by byte."""
+        trie, push = self._trie, self._automaton.push
+        tokens: list[int] = []
+        parts: list[_Found] = []
+        stack = [(node, head, tail)]
+        while stack:
+            at, head, tail = stack.pop()
+            for byte, below in trie.children[at].items():
+                outcome = head.step(byte)
+                if outcome is None:
+                    continue
+                successor, under = outcome
+                assert successor is None or isinstance(successor, Head)
+                rest = push(under, tail) if under else tail
+                tokens += trie.tokens[below]
+                if not trie.children[below]:
+                    continue
+                if successor is None:
+                    parts.append(self._walk(below, rest))
+                    continue
+                if successor.ended is not None:
+                    parts.append(self._walk(below, push(successor.ended, rest)))
+                if successor.is_open:
+                    stack.append((below, successor, rest))
+        return _join([((), tuple(tokens)), *parts]) if parts else ((), tuple(tokens))
+
     def _walk_text(self, node: int, head: Text, tail: int) -> _Found:
         """Counts are filters: on the tokens inside, on those that end with the quote, and on those that reach past."""
         reach = self._heads.text_reach(node, head.state)
@@ -322,30 +386,76 @@ class Tables:
         if head.free is None:
             return self._walk_declared(node, head, tail)
         push, trie = self._automaton.push, self._trie
-        free_tail = push(head.free, tail)
-        reach = self._heads.reach(node, head.place.rest)
+        free_tail = push(head.free.otherwise(), tail)
+        reach = self._heads.reach(node, head.rest)
         bases, tokens = reach.bases, reach.tokens
         if reach.exit is not None:
             past = self._walk(reach.exit, free_tail)
             bases, tokens = bases + past[0], tokens + past[1]
-        taken: set[int] = set()  # tokens in which a declared name ends: not free ones
+        taken: set[int] = set()  # tokens in which a declared name ends, or one written before: not free ones
         given: list[_Found] = []
-        for below, place, name in self._names_within(node, head.place):
-            taken.update(trie.tokens[below])
-            free_bases, free_tokens = self._walk(below, free_tail)
-            taken.update(free_tokens)
-            for base in free_bases:
-                taken.update(unpack(base.words).tolist())
-            if head.allows(name, place):
-                given.append(((), trie.tokens[below]))
-                given.append(self._walk(below, push(place.table.member(name), tail)))
-        if not taken:
-            return _join([(bases, tokens), *given]) if given else (bases, tokens)
-        cleared = pack(list(taken), self.vocabulary.num_words)
-        bases = tuple(
-            Base(base.words & ~cleared) if (base.words & cleared).any() else base for base in bases
-        )
-        return _join([(bases, tuple(token for token in tokens if token not in taken)), *given])
+        for start in (head.place, head.seen):
+            if start is None:
+                continue
+            for below, place, name in self._names_within(node, start):
+                taken.update(trie.tokens[below])
+                free_bases, free_tokens = self._walk(below, free_tail)
+                taken.update(free_tokens)
+                for base in free_bases:
+                    taken.update(unpack(base.words).tolist())
+                if start is head.place and head.allows(name, place):
+                    given.append(((), trie.tokens[below]))
+                    given.append(self._walk(below, push(place.table.member(name), tail)))
+        if not head.free.is_open:
+            taken |= self._dead_ends(node, head)
+        if taken:
+            given.append(_without(bases, tokens, taken, self.vocabulary.num_words))
+        else:
+            given.append((bases, tokens))
+        return self._judge(node, self._automaton.put(head, tail), _join(given), self._heads.repeating)
+
+    def _dead_ends(self, node: int, head: Keys) -> set[int]:
+        """Give the tokens after which a name could only become one that is declared, or was written before."""
+        trie = self._trie
+        found: set[int] = set()
+        stack = [(node, head)]
+        while stack:
+            at, keys = stack.pop()
+            trees = [tree for tree in (keys.place, keys.seen) if tree is not None]
+            in_the_way = {byte for tree in trees for byte in tree.bytes_on_tree()}
+            for byte in trie.children[at].keys() & in_the_way:
+                below = trie.children[at][byte]
+                outcome = keys.step(byte)
+                if outcome is None:
+                    found.update(trie.tokens[below])
+                    found.update(trie.tokens_below(below))
+                elif isinstance(outcome[0], Keys) and (outcome[0].place or outcome[0].seen):
+                    stack.append((below, outcome[0]))
+        return found
+
+    def _walk_recorded(self, node: int, head: RecordedHead, tail: int) -> _Found:
+        """Walk as if nothing were remembered, and judge the tokens that reach past what is."""
+        first, *rest = head.as_any()
+        found = self._walk_thread(node, self._automaton.put(first, self._automaton.push(tuple(rest), tail)))
+        return self._judge(node, self._automaton.put(head, tail), found, self._heads.separating)
+
+    def _judge(self, node: int, thread: int, found: _Found, judged: Judged) -> _Found:
+        """Correct what a walk found for the tokens that depend on the text itself, one by one."""
+        trie, members = self._trie, self._trie.members
+        if not any(judged.nodes[n] for n in members(node)):
+            return found
+        allowed: list[int] = []
+        stack: list[tuple[int, Threads]] = [(node, (thread,))]
+        while stack:
+            at, threads = stack.pop()
+            for byte, below in trie.children[at].items():
+                if any(judged.nodes[n] for n in members(below)):
+                    after = self._automaton.step(threads, byte)
+                    if after:
+                        allowed += [token for token in trie.tokens[below] if token in judged.tokens]
+                        stack.append((below, after))
+        bases, tokens = _without(*found, judged.below(members(node)), self.vocabulary.num_words)
+        return bases, (*tokens, *allowed)
 
     def _names_within(self, node: int, place: KeyPlace) -> list[tuple[int, KeyPlace, int]]:
         """Give where declared names end below a node: the node after the quote, the place before it, the name."""
@@ -376,6 +486,7 @@ class Tables:
         """Follow the tree of declared names; each node of it knows whether a name in range lies below."""
         trie = self._trie
         first, last = head.first, head.last
+        assert head.place is not None and isinstance(head.place.node, WordNode)
         member = head.place.table.member
         tokens: list[int] = []
         parts: list[_Found] = []
@@ -401,6 +512,15 @@ class Tables:
                     found.append((children[byte], branches[byte]))
                     stack.append((children[byte], branches[byte]))
         return found
+
+
+def _without(bases: tuple[Base, ...], tokens: tuple[int, ...], taken: Set[int], num_words: int) -> _Found:
+    """Take some tokens out of what was found."""
+    cleared = pack(list(taken), num_words)
+    bases = tuple(
+        Base(base.words & ~cleared, base.origin or base) if (base.words & cleared).any() else base for base in bases
+    )
+    return bases, tuple(token for token in tokens if token not in taken)
 
 
 def _join(parts: list[_Found]) -> _Found:

@@ -142,6 +142,16 @@ class Trie:
         """Give the plain nodes that a node stands for."""
         return (node,) if node < self.num_nodes else self._members[node - self.num_nodes]
 
+    def tokens_below(self, node: int) -> list[int]:
+        """Give the tokens below a node, merged ones too."""
+        found: list[int] = []
+        stack = [node]
+        while stack:
+            for below in self.children[stack.pop()].values():
+                found += self.tokens[below]
+                stack.append(below)
+        return found
+
     def _find_levels(self) -> list[tuple[int, int]]:
         """Give the first node of each level and the one after its last."""
         levels = [(0, 1)]
@@ -217,6 +227,20 @@ class Trie:
         first, end = self.levels[1] if len(self.levels) > 1 else (1, 1)
         is_token = np.diff(self.token_start[first : end + 1]) > 0
         return set(self.byte[first:end][is_token].tolist())
+
+    def most_starts(self, inside: NDArray, first: NDArray, second: NDArray) -> int:
+        """Count, in tokens' stretches of bytes of a class, those bytes that may begin something: give the most.
+
+        A byte counts if it's in the class `first`, and the next one in `second`; at the end of a token the first
+        suffices. Classes are given as 256 flags.
+        """
+        within = inside[self.byte]
+        within[ROOT] = False
+        begins = first[self.byte] & within
+        counts = (begins[self.parent] & second[self.byte] & within).astype(np.int32)
+        for start, end in self.levels[2:]:
+            counts[start:end] += within[start:end] * counts[self.parent[start:end]]
+        return int((counts + begins).max())
 
     def token_flags(self, nodes: NDArray) -> NDArray:
         """Give a flag for each token: whether it ends at one of the plain nodes, the root excepted."""

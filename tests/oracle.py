@@ -27,7 +27,7 @@ import numpy as np
 
 from tests.oracle_text import Bounds, Excluding, Length, Number, Pattern, Text, text
 
-__all__ = ["JsonSchema", "Machine", "Regex", "oracle_row"]
+__all__ = ["JsonSchema", "Machine", "Regex", "oracle_row", "repeats_a_name"]
 
 WORD_BITS = 32
 
@@ -332,7 +332,7 @@ class Elements(SchemaRule):
         items, least, most, i = self.values
         space = self.machine.space
         if i >= least:
-            yield (space, b"]") if i else (b"]",)
+            yield (space, b"]") if i or most != 0 else (b"]",)
         if most is None or i < most:
             # Places that differ in nothing are one place, so that there are finitely many
             after = i + 1 if most is not None else min(i + 1, max(least, len(items) - 1, 1))
@@ -412,13 +412,42 @@ class Regex(Machine):
         super().__init__([text([Pattern(pattern)], in_json=False)])
 
 
+def repeats_a_name(text: bytes) -> bool:
+    """Tell whether an object in a JSON text, or in the beginning of one, has two members of one name."""
+    names: list[set[str] | None] = []  # of each bracket that is open, None for an array
+    place, last = 0, b""
+    while place < len(text):
+        byte = text[place : place + 1]
+        if byte == b'"':
+            end = place + 1
+            while end < len(text) and text[end : end + 1] != b'"':
+                end += 2 if text[end : end + 1] == b"\\" else 1
+            if end >= len(text):
+                return False
+            if names and names[-1] is not None and last in (b"{", b","):
+                name = json.loads(text[place : end + 1])
+                if name in names[-1]:
+                    return True
+                names[-1].add(name)
+            place = end
+        elif byte in (b"{", b"["):
+            names.append(set() if byte == b"{" else None)
+        elif byte in (b"}", b"]"):
+            names.pop()
+        if not byte.isspace():
+            last = byte
+        place += 1
+    return False
+
+
 def oracle_row(
-    machine: Machine, state: frozenset, tokens: list[bytes | None], eos_ids: Iterable[int]
+    machine: Machine, state: frozenset, tokens: list[bytes | None], eos_ids: Iterable[int], text: bytes | None = None
 ) -> np.ndarray:
     """Compute the packed token mask of a state: an int32 array of ceil(len(tokens) / 32) words.
 
     Token t is bit t % 32 of word t // 32. It is allowed where the state after its bytes is live; an end of
-    sequence where the state is accepting; a token without bytes never.
+    sequence where the state is accepting; a token without bytes never. With the `text` so far, of a JSON value, a
+    token is not allowed that ends a name which its object has already: the machines know nothing of that.
     """
     words = np.zeros(-(-len(tokens) // WORD_BITS), dtype=np.uint32)
     eos_ids = set(eos_ids)
@@ -427,5 +456,7 @@ def oracle_row(
             is_allowed = machine.is_accepting(state)
         else:
             is_allowed = bool(token and machine.is_live(machine.read(token, state)))
+            if is_allowed and text is not None and token and repeats_a_name(text + token):
+                is_allowed = False
         words[t // WORD_BITS] |= np.uint32(is_allowed << t % WORD_BITS)
     return words.view(np.int32)

@@ -417,8 +417,15 @@ class Bounds(NamedTuple):
         return low <= high
 
 
+#: No bound of the tests is as large, or as small, as 10 to this.
+FAR = 12
+
+
 class Number(NamedTuple):
-    """Item: a number without exponent whose value lies within bounds; `begun` is what is written of it."""
+    """Item: a number whose value lies within bounds; `begun` is what is written of it.
+
+    It has no exponent, or, where it isn't an integer, one after a single digit before the point that isn't 0.
+    """
 
     bounds: Bounds
     is_integer: bool
@@ -426,14 +433,43 @@ class Number(NamedTuple):
 
     @property
     def is_nullable(self) -> bool:
-        form = r"-?(0|[1-9][0-9]*)" if self.is_integer else r"-?(0|[1-9][0-9]*)(\.[0-9]+)?"
+        form = r"-?(0|[1-9][0-9]*)"
+        if not self.is_integer:
+            form += r"(\.[0-9]+)?|-?[1-9](\.[0-9]+)?[eE][+-]?[0-9]+"
         if not re.fullmatch(form, self.begun):
             return False
-        value = Fraction(self.begun)
+        mantissa, _, power = self.begun.lower().partition("e")
+        value = Fraction(mantissa) * Fraction(10) ** max(min(int(power or 0), FAR), -FAR)
         return self.bounds.meet(value, value, False, False).hold_a_decimal
 
     @property
     def is_live(self) -> bool:
+        return self._is_live_without_exponent or (not self.is_integer and self._is_live_with_exponent)
+
+    @property
+    def _is_live_with_exponent(self) -> bool:
+        """Tell whether an exponent from -FAR to FAR leads into the bounds; those beyond do so as FAR does."""
+        match = re.fullmatch(r"-?(?:([1-9])(?:\.([0-9]*))?)?(?:(?<=[0-9])[eE]([+-]?)([0-9]*))?", self.begun)
+        if match is None:
+            return False
+        first, decimals, sign, digits = match.groups()
+        low = Fraction(f"{first or 1}.{decimals or 0}")
+        high = Fraction(10) if first is None else low + Fraction(1, 10 ** len(decimals or ""))
+        powers = range(-FAR, FAR + 1)
+        if sign is not None:  # the mantissa is complete
+            powers = [p for p in powers if (p <= 0 if sign == "-" else p >= 0) or (not sign and not digits)]
+            begin = digits.lstrip("0")
+            powers = [p for p in powers if str(abs(p)).startswith(begin)] if begin else powers
+            if begin:
+                powers.append(min(int(begin), FAR) * (-1 if sign == "-" else 1))
+            values = [low * Fraction(10) ** power for power in powers]
+            values = [-value for value in values] if self.begun.startswith("-") else values
+            return any(self.bounds.meet(value, value, False, False).hold_a_decimal for value in values)
+        scales = (Fraction(10) ** power for power in powers)
+        return any(self._holds(self._between(low * scale, high * scale)) for scale in scales)
+
+    @property
+    def _is_live_without_exponent(self) -> bool:
         form = r"-?(0|[1-9][0-9]*)?" if self.is_integer else r"-?((0|[1-9][0-9]*)(\.[0-9]*)?)?"
         if not re.fullmatch(form, self.begun):
             return False
@@ -442,7 +478,7 @@ class Number(NamedTuple):
         return any(self._holds(self._between(low, high)) for low, high in self._sizes(self.begun.lstrip("-")))
 
     def step(self, byte: int) -> Number | None:
-        return self._replace(begun=self.begun + chr(byte)) if chr(byte) in "-.0123456789" else None
+        return self._replace(begun=self.begun + chr(byte)) if chr(byte) in "-+.0123456789eE" else None
 
     def _holds(self, bounds: Bounds) -> bool:
         return bounds.hold_an_integer if self.is_integer else bounds.hold_a_decimal

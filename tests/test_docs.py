@@ -59,7 +59,7 @@ def test_files_that_the_architecture_names_exist():
 
 
 def test_limits_that_are_documented_exist():
-    text = (ROOT / "docs" / "json-text.md").read_text()
+    text = (ROOT / "docs" / "json-schema.md").read_text()
     source = "".join(path.read_text() for path in (ROOT / "outlines").rglob("*.py"))
     for name in re.findall(r"`((?:MAX|EXPLORED)_[A-Z_]+)`", text):
         assert f'"{name}"' in source, name

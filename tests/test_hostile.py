@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 
+from outlines.constraints.json_schema.formats import FORMATS
 from outlines.engine import Constraint, Vocabulary
 from outlines.exceptions import ConstraintError, EmptyLanguageError, LimitError, PatternError, SchemaError
 from outlines.rows import unpack
@@ -210,6 +211,29 @@ HUGE: dict[str, tuple[Callable[[], Any], type[ConstraintError] | None]] = {
     "prefixItems of 10,000": (lambda: {"type": "array", "prefixItems": [{"const": 1}] * 10_000}, None),
     "bounds near the ends of a double": (
         lambda: {"type": "number", "minimum": 1e-300, "maximum": 1e308},
+        None,
+    ),
+    "multipleOf with nine digits": (lambda: {"multipleOf": 987654321, "minimum": -(10**15)}, None),
+    "multipleOf with 300 places": (lambda: {"multipleOf": 1e-300, "maximum": 1e300}, None),
+    "bounds near the ends of a double, in all forms": (
+        lambda: JsonSchema({"type": "integer", "minimum": -1e300, "maximum": 1e308}, number_forms="all"),
+        None,
+    ),
+    "bounds near the ends of a double, of 3 digits": (
+        lambda: JsonSchema({"minimum": 1e-300, "maximum": 2e-300}, max_digits=3),
+        None,
+    ),
+    "no number of 20,000": (
+        lambda: {"type": "integer", "not": {"enum": list(range(20_000))}, "minimum": 0},
+        None,
+    ),
+    "properties 300 deep, indented": (lambda: JsonSchema(nested(300, member), indent=8), None),
+    "maxLength 1,000,000 of ASCII": (
+        lambda: JsonSchema({"type": "string", "maxLength": 10**6}, ascii_only=True),
+        None,
+    ),
+    "every format": (
+        lambda: {"anyOf": [{"type": "string", "format": name} for name in ("idn-hostname", "regex", *FORMATS)]},
         None,
     ),
     "pattern of 5,000 words": (lambda: {"type": "string", "pattern": f"^({'|'.join(words(5_000))})$"}, None),

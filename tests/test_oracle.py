@@ -221,10 +221,9 @@ def test_numbers_are_those_that_jsonschema_takes(schema):
     is_bounded, is_integer = len(schema) > 1, schema["type"] == "integer"
     accepted = 0
     for text in map("".join, itertools.chain(*(itertools.product("-.0129e", repeat=n) for n in range(1, 6)))):
-        is_form = re.fullmatch(
-            r"-?(0|[1-9]\d*)" + ("" if is_integer else r"(\.\d+)?" + ("" if is_bounded else r"(e-?\d+)?")),
-            text,
-        )
+        form = r"-?(0|[1-9]\d*)" if is_integer else r"-?(0|[1-9]\d*)(\.\d+)?" + ("" if is_bounded else r"(e-?\d+)?")
+        form += r"|-?[1-9](\.\d+)?e-?\d+" if is_bounded and not is_integer else ""
+        is_form = re.fullmatch(form, text)
         expected = bool(is_form) and jsonschema.Draft202012Validator(schema).is_valid(json.loads(text))
         accepted += expected
         assert machine.accepts(text.encode()) == expected, text
@@ -265,7 +264,7 @@ def test_white_space_stands_once_and_only_where_it_may():
     machine = oracle.JsonSchema(True)
     for value, places in [
         ({"a": 1, "b": {}}, '{_"a"_:_1_,_"b"_:_{_}_}'),
-        ([1, [], [2]], "[_1,_[_],_[_2_]_]"),
+        ([1, [], [2]], "[_1,_[__],_[_2_]_]"),
     ]:
         for fill in itertools.product(["", " "], repeat=places.count("_")):
             text = "".join(itertools.chain(*itertools.zip_longest(places.split("_"), fill, fillvalue="")))
@@ -298,3 +297,19 @@ def test_random_tokenisations_spell_the_text(rng):
     ways = list(random_tokenisations("hello 🙂 world".encode(), tokens, 20, rng))
     assert all(b"".join(tokens[t] for t in way) == "hello 🙂 world".encode() for way in ways)
     assert len({tuple(way) for way in ways}) > 5
+
+
+@pytest.mark.parametrize(
+    ("text", "is_repeated"),
+    [
+        (b'{"a":1,"a"', True),
+        (b'{"a":1,"a', False),
+        (b'{"a":{"a":1},"b":["a","a"]', False),
+        (rb'{"\u0061": 1 , "a"', True),
+        (b'[{"a":1},{"a"', False),
+        (rb'{"a\"":"x,\\","a"', False),
+        (b'{"a":1,"b":"a","a":', True),
+    ],
+)
+def test_a_name_that_comes_twice_is_seen(text, is_repeated):
+    assert oracle.repeats_a_name(text) == is_repeated

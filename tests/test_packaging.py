@@ -31,8 +31,10 @@ rows
 spread
 reach
 automaton
+races
 spelling
 tables
+device
 engine
 insight
 processors

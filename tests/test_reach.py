@@ -114,20 +114,41 @@ STRINGS = st.just(STRING_REST) | SEARCHES
 MIXED = st.tuples(EXPRESSIONS, STRINGS).map(lambda both: union(*both))
 
 
+COUNTED = st.tuples(
+    st.lists(
+        st.tuples(st.sampled_from([*WIDE, *LETTERS]), st.integers(0, 3), st.none() | st.integers(3, 9)).map(
+            lambda three: repeat(*three)
+        )
+        | EXPRESSIONS,
+        min_size=1,
+        max_size=4,
+    ).map(lambda parts: concat(*parts)),
+    st.integers(1, 3),
+    st.none() | st.integers(3, 4),
+).map(lambda three: repeat(*three))
+UNIONS = st.lists(COUNTED, min_size=1, max_size=3).map(lambda parts: union(*parts))
+
+
+@pytest.mark.parametrize("few", [0, 64], ids=["runs to their end", "runs while many are left"])
 @pytest.mark.parametrize("big", [4, 10**9], ids=["big nodes", "no big nodes"])
-@given(VOCABULARIES, st.lists(EXPRESSIONS | STRINGS | MIXED, min_size=1, max_size=3), st.data())
+@given(VOCABULARIES, st.lists(EXPRESSIONS | STRINGS | MIXED | UNIONS, min_size=1, max_size=3), st.data())
 @settings(max_examples=60)
-def test_reach_of_expressions_is_that_of_a_naive_walk(big, vocabulary, expressions, data):
+def test_reach_of_expressions_is_that_of_a_naive_walk(big, few, vocabulary, expressions, data):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(trie_module, "BIG_NODE", big)
+        patch.setattr(reach_module, "_FEW_NODES", few)
         trie = trie_module.Trie(vocabulary.trie.arrays())
-    vocabulary.trie = trie
-    tables = HeadTables(vocabulary)
-    nodes = data.draw(st.lists(st.integers(0, trie.num_nodes - 1), min_size=1, max_size=4))
-    merged = trie.merge(np.asarray(nodes))
-    for expression in expressions:
-        for node in (ROOT, *([] if merged is None else [merged])):
-            assert_reach_is_naive(tables, node, expression)
+        vocabulary.trie = trie
+        tables = HeadTables(vocabulary)
+        nodes = data.draw(st.lists(st.integers(0, trie.num_nodes - 1), min_size=1, max_size=4))
+        merged = trie.merge(np.asarray(nodes))
+        for expression in expressions:
+            prefix = data.draw(st.sampled_from(["", "a", "é", "ab1", "xx"])).encode()
+            state = after(expression, prefix)
+            if state is EMPTY:
+                continue
+            for node in (ROOT, *([] if merged is None else [merged])):
+                assert_reach_is_naive(tables, node, state)
 
 
 TEXT_PATTERNS = ["(?s:.*)", "[a-z]*", "(ab)*é?", "[^a]*", "a{0,3}.*", "[a-z]{2}[0-9]*", "yy|a"]

@@ -11,18 +11,24 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from outlines import spread as spread_module
-from outlines.constraints.expression import EMPTY, byte_class, concat, literal, star
+from outlines.constraints.expression import EMPTY, EPSILON, byte_class, concat, literal, star
 from outlines.constraints.json_schema.text import QUOTE, STRING_REST, encode
 from outlines.constraints.regex import read
 from outlines.constraints.strings import TextState
 from outlines.rows import unpack
-from outlines.spread import Run, Start, StateNumbers, join, spread
+from outlines.spread import CharacterRun, Run, Start, StateNumbers, join, spread
 from outlines.trie import ROOT, Trie
 
 PIECES = [" ", *'a b aa ab 1 12 é " \\n \\u0061 x \\ud83d\\ude00 🙂 ,'.split()]
 TOKENS = st.lists(
     st.lists(st.sampled_from(PIECES), max_size=4).map(lambda pieces: "".join(pieces).encode())
     | st.binary(min_size=1, max_size=2),
+    min_size=1,
+    max_size=40,
+)
+CHARACTER_TOKENS = st.lists(
+    st.lists(st.sampled_from("ab1 é漢É\u2003🙂"), max_size=5).map(lambda pieces: "".join(pieces).encode())
+    | st.sampled_from([b"\xc3", b"\xa9", b"\xe2\x80", b"a\xe6", b"\xe6\xbc\xa2\xc3", b"\xff"]),
     min_size=1,
     max_size=40,
 )
@@ -142,10 +148,12 @@ def test_run_stays_in_its_class_and_leaves_by_other_bytes(tokens, members, lengt
     with_tokens = {(token, n) for child, n in inside for token in trie.tokens[child]}
     assert set(zip(run.tokens_and_lengths[0].tolist(), run.tokens_and_lengths[1].tolist(), strict=True)) == with_tokens
     assert (np.diff(run.tokens_and_lengths[1]) >= 0).all()
-    for places, before in run.leaving.values():
+    for places, before, starts in run.leaving.values():
         assert (np.diff(before) >= 0).all()
         assert len(places) == len(before)
-    found = {b: set(zip(p.tolist(), n.tolist(), strict=True)) for b, (p, n) in run.leaving.items()}
+        assert starts == [sum(n < length for n in before.tolist()) for length in range(len(starts))]
+        assert starts[-1] == len(before)
+    found = {b: set(zip(p.tolist(), n.tolist(), strict=True)) for b, (p, n, _) in run.leaving.items()}
     assert found == leaving
     bases, listed = run.upto(length)
     upto = {*listed, *(token for base in bases for token in unpack(base.words).tolist())}
@@ -153,11 +161,56 @@ def test_run_stays_in_its_class_and_leaves_by_other_bytes(tokens, members, lengt
     assert set(run.nodes_at(2, 3).tolist()) == {child for child, n in inside if 2 <= n <= 3}
 
 
+CHARACTERS = [read(pattern) for pattern in ("[é漢a]", r"\w", ".", "[^a]")]
+
+
+@given(CHARACTER_TOKENS, st.sampled_from(CHARACTERS), st.data())
+def test_run_along_characters_counts_those_begun(tokens, body, data):
+    trie = Trie.build(tokens)
+    nodes = data.draw(st.lists(st.integers(0, trie.num_nodes - 1), min_size=1, max_size=3))
+    node = trie.merge(np.asarray(nodes))
+    if node is None:
+        return
+    run = CharacterRun(trie, node, body, -(-len(tokens) // 32))
+    inside, whole, leaving, leads = [], [], [], []
+    for member in trie.members(node):
+        for child, text in below(trie, member):
+            states = list(walk(body, text))
+            begun = sum(state is body for state in states[:-1])
+            if states[-1] is not None:
+                inside.append((child, begun))
+            if states[-1] is body:
+                whole.append((child, begun))
+            elif states[-2] is body:
+                (leaving if states[-1] is None else leads).append((text[-1], child, begun - 1))
+    assert sorted(zip(run.nodes.tolist(), run.lengths.tolist(), strict=True)) == sorted(inside)
+    between = [(n, length) for length in range(9) for n in run.nodes_at(length, length).tolist()]
+    assert sorted(between) == sorted(whole)
+    for found, expected in ((run.leaving, leaving), (run.leads, leads)):
+        flat = [
+            (byte, n, length)
+            for byte, part in found.items()
+            for n, length in zip(part.nodes.tolist(), part.lengths.tolist(), strict=True)
+        ]
+        assert sorted(flat) == sorted(expected)
+    assert run.num_from(2) == sum(begun >= 2 for _, begun in inside)
+
+
+def walk(body, text):
+    """Read characters of a set one after another; give each state, the set itself between two, None once they end."""
+    state = body
+    yield state
+    for byte in text:
+        state = EMPTY if state is None else state.step(byte)
+        state = None if state is EMPTY else body if state is EPSILON else state
+        yield state
+
+
 def test_run_along_a_class_that_no_token_begins_with_is_empty():
     run = Run(Trie.build([b"ab"]), ROOT, bytes(byte == ord("x") for byte in range(256)), 1)
     assert (run.longest, len(run.nodes), len(run.tokens_and_lengths[0])) == (0, 0, 0)
     assert run.upto(9) == ((), ())
-    assert [places.tolist() for places, _ in run.leaving.values()] == [[1]]
+    assert [places.tolist() for places, _, _ in run.leaving.values()] == [[1]]
 
 
 def test_bytes_of_a_class_are_told_by_flags():

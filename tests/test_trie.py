@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -189,3 +191,19 @@ def test_trie_of_llama3_holds_every_token(llama3_tokens, rng):
             node = trie.children[node][byte]
         assert trie.tokens[node] == (token,)
     assert len(trie.token) == len(llama3_tokens) - 256
+
+
+@given(st.lists(st.binary(min_size=1, max_size=6).map(lambda text: bytes(97 + b % 4 for b in text)), min_size=1))
+def test_most_starts_are_those_of_the_worst_token(tokens):
+    inside, first, second = (flags_of(text) for text in (b"abc", b"ab", b"c"))
+    worst = 0
+    for token in tokens:
+        for stretch in re.findall(rb"[abc]+", token):
+            for end in range(1, len(stretch) + 1):
+                pairs = sum(stretch[i] in b"ab" and stretch[i + 1] in b"c" for i in range(end - 1))
+                worst = max(worst, pairs + (stretch[end - 1] in b"ab"))
+    assert Trie.build(tokens).most_starts(inside, first, second) == worst
+
+
+def flags_of(text):
+    return np.asarray([byte in text for byte in range(256)])

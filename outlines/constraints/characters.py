@@ -14,6 +14,7 @@ from array import array
 from bisect import bisect_right
 from collections.abc import Iterable
 from functools import cache, lru_cache
+from typing import Any
 
 from outlines.constraints.expression import EPSILON, Expression, byte_class, concat
 from outlines.constraints.expression import union as union_of
@@ -36,6 +37,7 @@ __all__ = [
     "complement",
     "contains",
     "digit",
+    "ecma_property",
     "fold",
     "general_category",
     "intersection",
@@ -128,12 +130,17 @@ def contains(ranges: Characters, code_point: int) -> bool:
 @cache
 def _matched(pattern: str) -> Characters:
     """Ask `re` itself which characters a pattern of one character matches; once a process and pattern."""
+    return _spans(re.compile(f"{pattern}+"))
+
+
+def _spans(pattern: Any) -> Characters:
+    """Give the characters that a compiled pattern finds among all."""
     code_points = array(
         "I", range(sys.maxunicode + 1)
     ).tobytes()  # five times faster than joining `chr` of each
     every_code_point = code_points.decode(f"utf-32-{sys.byteorder[0]}e", "surrogatepass")
-    spans = [(found.start(), found.end() - 1) for found in re.finditer(f"{pattern}+", every_code_point)]
-    return intersection(tuple(spans), ALL)
+    spans = [(found.start(), found.end() - 1) for found in pattern.finditer(every_code_point)]
+    return intersection(normalise(spans), ALL)
 
 
 def digit(ascii_only: bool = False) -> Characters:
@@ -197,6 +204,57 @@ def general_category(name: str) -> Characters:
     if not found:
         raise KeyError(name)
     return union(*found)
+
+
+#: Binary properties of Unicode that ECMA-262 has (its table 68), with their short names.
+_BINARY_NAMES = """
+    ASCII_Hex_Digit=AHex Alphabetic=Alpha Bidi_Control=Bidi_C Bidi_Mirrored=Bidi_M Case_Ignorable=CI Cased
+    Changes_When_Casefolded=CWCF Changes_When_Casemapped=CWCM Changes_When_Lowercased=CWL Changes_When_Titlecased=CWT
+    Changes_When_Uppercased=CWU Dash Default_Ignorable_Code_Point=DI Deprecated=Dep Diacritic=Dia Emoji
+    Emoji_Component=EComp Emoji_Modifier=EMod Emoji_Modifier_Base=EBase Emoji_Presentation=EPres
+    Extended_Pictographic=ExtPict Extender=Ext Grapheme_Base=Gr_Base Grapheme_Extend=Gr_Ext Hex_Digit=Hex
+    IDS_Binary_Operator=IDSB IDS_Trinary_Operator=IDST ID_Continue=IDC ID_Start=IDS Ideographic=Ideo
+    Join_Control=Join_C Logical_Order_Exception=LOE Lowercase=Lower Math Noncharacter_Code_Point=NChar
+    Pattern_Syntax=Pat_Syn Pattern_White_Space=Pat_WS Quotation_Mark=QMark Radical Regional_Indicator=RI
+    Sentence_Terminal=STerm Soft_Dotted=SD Terminal_Punctuation=Term Unified_Ideograph=UIdeo Uppercase=Upper
+    Variation_Selector=VS White_Space=space XID_Continue=XIDC XID_Start=XIDS
+"""
+_BINARY = {name: names.split("=")[0] for names in _BINARY_NAMES.split() for name in names.split("=")}
+
+
+@cache
+def ecma_property(name: str, value: str | None = None) -> Characters:
+    r"""Give the characters of `\p{name}` or `\p{name=value}` as ECMA-262 has it, names as strictly spelt as there.
+
+    General categories are those of unicodedata, all else is asked of the library `regex`.
+
+    Raises
+    ------
+    KeyError
+        If there is no such property or value.
+    """
+    if name in ("General_Category", "gc") and value is not None:
+        return general_category(value)
+    if name in ("Script", "sc", "Script_Extensions", "scx"):
+        if value is None or not re.fullmatch("[A-Z][a-z]+(_[A-Z][a-z]+)*|SignWriting", value):
+            raise KeyError(value)
+        return _asked_of_regex(f"{name}={value}")
+    if value is not None:
+        raise KeyError(name)
+    if name in ("Any", "ASCII", "Assigned"):
+        return {"Any": ALL, "ASCII": ASCII}.get(name) or complement(general_category("Cn"))
+    return _asked_of_regex(_BINARY[name]) if name in _BINARY else general_category(name)
+
+
+@cache
+def _asked_of_regex(name: str) -> Characters:
+    import regex  # late: it takes 30 ms, and few patterns ask
+
+    try:
+        pattern = regex.compile(rf"\p{{{name}}}+")
+    except regex.error:
+        raise KeyError(name) from None
+    return _spans(pattern)
 
 
 @cache

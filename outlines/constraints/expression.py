@@ -37,12 +37,15 @@ __all__ = [
     "join_classes",
     "literal",
     "matches",
+    "members",
     "optional",
     "repeat",
     "spine",
+    "split",
     "star",
     "stuck_free",
     "union",
+    "width",
 ]
 
 ALL_BYTES = (1 << 256) - 1
@@ -63,13 +66,16 @@ class Expression:
         Whether the language contains the empty string.
     """
 
-    __slots__ = ("kind", "parts", "nullable", "positive", "serial", "_targets", "_class_of", "_is_empty", "__weakref__")
+    __slots__ = (
+        "kind", "parts", "nullable", "positive", "serial", "_width", "_targets", "_class_of", "_is_empty", "__weakref__"
+    )  # fmt: skip
 
     kind: int
     parts: tuple
     nullable: bool
     positive: bool  # no intersection or complement inside: then only EMPTY itself is empty
     serial: int  # order of creation, so that sets of parts have one order
+    _width: int | None  # bytes of every string, None where they differ or aren't known
     _targets: tuple[Expression, ...] | None
     _class_of: bytes
     _is_empty: bool | None
@@ -121,12 +127,31 @@ def _node(kind: int, parts: tuple, nullable: bool, positive: bool, key: tuple[ob
         node.parts = parts
         node.nullable = nullable
         node.positive = positive
+        node._width = _find_width(kind, parts)
         node._targets = None
         node._class_of = b""
         node._is_empty = None
         node.serial = _num_created = _num_created + 1
         _interned[key] = node
         return node
+
+
+def _find_width(kind: int, parts: tuple) -> int | None:
+    if kind == _CLASS:
+        return 1
+    if kind == _LITERAL:
+        return len(parts[0]) - int(parts[1])
+    if kind == _EPSILON:
+        return 0
+    if kind == _CONCAT:
+        left, right = parts[0]._width, parts[1]._width
+        return None if left is None or right is None else left + right
+    if kind == _UNION:
+        width: int | None = parts[0]._width
+        return width if all(part._width == width for part in parts) else None
+    if kind == _REPEAT and parts[1] == parts[2] and parts[0]._width is not None:
+        return int(parts[0]._width * parts[1])
+    return None
 
 
 EMPTY = _node(_EMPTY, (), False, True, (_EMPTY,))
@@ -223,7 +248,7 @@ def _union(expressions: Iterable[Expression]) -> Expression:
     if byte_mask:
         parts.add(byte_class(byte_mask))
     if len(parts) > 1:
-        parts = _merge_classes(parts)
+        parts = _merge_repeats(_merge_classes(parts))
     if EPSILON in parts and any(part.nullable for part in parts if part is not EPSILON):
         parts.discard(EPSILON)
     if len(parts) > 1 and any(part.kind == _COMPLEMENT and part.parts[0] in parts for part in parts):
@@ -254,6 +279,96 @@ def _merge_classes(parts: set[Expression]) -> set[Expression]:
                 mask |= part.parts[0].parts[0]
             parts.add(_concat(byte_class(mask), rest))
     return parts
+
+
+#: How many of the parts that a union keeps are asked whether they include another one.
+_COMPARED_PARTS = 4
+
+
+def _merge_repeats(parts: set[Expression]) -> set[Expression]:
+    """Join `x{0,5}y | x{3,9}y` to `x{0,9}y`, and drop what another part includes, such as `x{2}y{3}` beside these.
+
+    Counts that begin at several places would multiply the states else.
+    """
+    groups: dict[int, list[Expression]] = {}
+    for part in parts:
+        kind = part.kind
+        if kind == _CONCAT:
+            lead = part.parts[0]
+            key = id(lead.parts[0]) if lead.kind == _REPEAT else id(lead)
+        elif kind == _REPEAT:
+            key = id(part.parts[0])
+        else:
+            continue
+        groups.setdefault(key, []).append(part)
+    for group in groups.values():
+        if len(group) > 1:
+            parts.difference_update(group)
+            parts.update(_without_included(_join_counts(group)))
+    return parts
+
+
+def _split_counts(part: Expression) -> tuple[Expression, int, float, Expression]:
+    """Give the body that a part begins with, how often it's repeated, and what follows."""
+    lead, rest = part.parts if part.kind == _CONCAT else (part, EPSILON)
+    if lead.kind != _REPEAT:
+        return lead, 1, 1, rest
+    body, low, high = lead.parts
+    return body, low, _INFINITE if high is None else high, rest
+
+
+_INFINITE = float("inf")
+
+
+def _join_counts(group: list[Expression]) -> list[Expression]:
+    """Join parts that repeat one body, a range of counts each, before the same rest, where the ranges touch."""
+    by_rest: dict[Expression, list[tuple[int, float, Expression]]] = {}
+    for part in group:
+        _, low, high, rest = _split_counts(part)
+        by_rest.setdefault(rest, []).append((low, high, part))
+    if len(by_rest) == len(group):
+        return group
+    body = _split_counts(group[0])[0]
+    result = []
+    for rest, ranges in by_rest.items():
+        ranges.sort(key=lambda entry: entry[:2])
+        joined: list[tuple[int, float, Expression | None]] = []
+        for low, high, part in ranges:
+            if joined and low <= joined[-1][1] + 1:
+                if high > joined[-1][1]:
+                    joined[-1] = (joined[-1][0], high, None)
+            else:
+                joined.append((low, high, part))
+        for low, high, known in joined:
+            bound = None if high == _INFINITE else int(high)
+            result.append(_concat(repeat(body, low, bound), rest) if known is None else known)
+    return result
+
+
+def _without_included(group: list[Expression]) -> list[Expression]:
+    """Drop parts that another one certainly includes; largest counts come first, and are the likeliest to."""
+    kept: list[Expression] = []
+    for part in sorted(group, key=lambda part: (-_split_counts(part)[2], part.serial)):
+        if not any(_includes(other, part) for other in kept[-_COMPARED_PARTS:]):
+            kept.append(part)
+    return kept
+
+
+def _includes(larger: Expression, smaller: Expression) -> bool:
+    """Tell whether a language certainly includes another: the same bodies, with wider counts."""
+    while larger is not smaller:
+        if smaller is EPSILON:
+            return larger.nullable
+        if smaller.kind not in _COUNTED or larger.kind not in _COUNTED:
+            return False
+        body, low, high, larger = _split_counts(larger)
+        other, least, most, smaller = _split_counts(smaller)
+        if body is not other or least < low or most > high:
+            return False
+    return True
+
+
+_COUNTED = (_CONCAT, _REPEAT)
 
 
 def intersection(*expressions: Expression) -> Expression:
@@ -318,8 +433,12 @@ def repeat(expression: Expression, low: int, high: int | None = None) -> Express
         return EVERYTHING if low == 0 else _concat(ANY_BYTE, EVERYTHING)
     if expression is EVERYTHING:
         return EVERYTHING
-    if expression.kind == _REPEAT and expression.parts[1] <= 1 and expression.parts[2] is None and high is None:
-        return repeat(expression.parts[0], low * expression.parts[1], None)  # (x*)* and its kin
+    if expression.kind == _REPEAT:
+        body, least, most = expression.parts
+        # (x{2,3}){4,5} is x{8,15}: no count is left out, for the most of 4 rounds reach up to the fewest of 5
+        reaches = least <= 1 or (low > 0 if most is None else most * low + 1 >= least * (low + 1))
+        if low == high or reaches:
+            return repeat(body, least * low, None if high is None or most is None else most * high)
     if expression.nullable and expression.kind == _UNION and EPSILON in expression.parts:
         return repeat(_union(p for p in expression.parts if p is not EPSILON), 0, high)
     key = (_REPEAT, id(expression), low, high)
@@ -343,6 +462,29 @@ def spine(expression: Expression) -> list[Expression]:
         parts.append(expression.parts[0])
         expression = expression.parts[1]
     return [*parts, expression]
+
+
+def split(expression: Expression) -> tuple[Expression, Expression]:
+    """Give the first part of a concatenation and what follows; EPSILON follows what is no concatenation."""
+    return expression.parts if expression.kind == _CONCAT else (expression, EPSILON)
+
+
+def width(expression: Expression) -> int:
+    """Give the bytes of a class or a literal."""
+    found = expression._width
+    assert found is not None, "not a class or a literal"
+    return found
+
+
+def members(expression: Expression) -> int | list[Expression]:
+    """Give the expressions that one is made of; the class of its bytes where it's made of bytes."""
+    if expression.kind == _CLASS:
+        mask: int = expression.parts[0]
+        return mask
+    if expression.kind == _LITERAL:
+        text, offset = expression.parts
+        return sum(1 << byte for byte in set(text[offset:]))
+    return [part for part in expression.parts if isinstance(part, Expression)]
 
 
 def counts(expression: Expression) -> tuple[Expression, int, int | None] | None:
@@ -577,13 +719,20 @@ def _explore(expression: Expression) -> bool:
     stack = [expression]
     while stack:
         node = stack.pop()
-        if node.nullable or node._is_empty is False or (node.positive and node is not EMPTY):
+        if _is_known_live(node):
             way: Expression | None = node
             while way is not None:
                 way._is_empty = False
                 way = parents[way]
             return False
         if node._is_empty:
+            continue
+        factors = _factors(node)
+        if factors is not None:  # the rest alone decides
+            first, rest = factors
+            if rest not in parents and rest is not EMPTY and not is_empty(first):
+                parents[rest] = node
+                stack.append(rest)
             continue
         effort += _size(node)
         limits = (
@@ -601,9 +750,43 @@ def _explore(expression: Expression) -> bool:
             if target not in parents and target is not EMPTY:
                 parents[target] = node
                 stack.append(target)
+                if _is_known_live(target):
+                    break  # it's on top of the stack
     for node in parents:
         node._is_empty = True
     return True
+
+
+def _factors(node: Expression) -> tuple[Expression, Expression] | None:
+    """Part an intersection of concatenations where all have a part of the same width in front.
+
+    It has the strings of one from the first expression and one from the second. Within a character, what follows the
+    character is looked at once for all its bytes.
+    """
+    if node.kind != _INTERSECTION:
+        return None
+    firsts, rests, widths = [], [], []
+    for part in node.parts:
+        if part.kind != _CONCAT or part.parts[0]._width is None:
+            return None
+        firsts.append(part.parts[0])
+        rests.append(part.parts[1])
+        widths.append(part.parts[0]._width)
+    width = max(widths)
+    for i, rest in enumerate(rests):
+        while widths[i] < width:
+            if rest.kind != _CONCAT or rest.parts[0]._width is None:
+                return None
+            firsts[i] = _concat(firsts[i], rest.parts[0])
+            widths[i] += rest.parts[0]._width
+            rest = rests[i] = rest.parts[1]
+        if widths[i] != width:
+            return None
+    return _intersection(firsts), _intersection(rests)
+
+
+def _is_known_live(node: Expression) -> bool:
+    return node.nullable or node._is_empty is False or (node.positive and node is not EMPTY)
 
 
 def matches(expression: Expression, text: bytes) -> bool:

@@ -26,7 +26,12 @@ if TYPE_CHECKING:
     from outlines.engine import Vocabulary
     from outlines.processors import OutlinesLogitsProcessor
 
-__all__ = ["TransformerTokenizer", "Transformers", "from_transformers"]
+__all__ = [
+    "TransformerTokenizer",
+    "Transformers",
+    "TransformersMultiModal",
+    "from_transformers",
+]
 
 SPIECE_UNDERLINE = "\u2581"  # SentencePiece's mark for a space at the start of a word
 
@@ -356,6 +361,23 @@ class Transformers(Model):
         kwargs: dict[str, Any],
     ) -> dict[str, Any]:
         """Give all that the model's own `generate` takes, the encoded prompts included."""
+        processors = self.type_adapter.format_output_type(processor)
+        given = kwargs.get("logits_processor")
+        if processors and given:
+            processors[:0] = given
+        criteria = []
+        if constraints is not None and processor.uses_device(self.model.device):  # type: ignore[union-attr]
+            criteria = [*(kwargs.get("stopping_criteria") or ()), processor.stopping_criteria]  # type: ignore[union-attr]
+        return {
+            **self._encode(prompts),
+            **({} if constraints is None else self._end_of_sequence(kwargs)),
+            **kwargs,
+            "logits_processor": processors or given,
+            **({"stopping_criteria": criteria} if criteria else {}),
+        }
+
+    def _encode(self, prompts: list) -> dict[str, Any]:
+        """Give the prompts as the tensors that the model takes, on its device."""
         adapter = self.type_adapter
         texts = [adapter.format_input(prompt) for prompt in prompts]
         # A chat template has written the special tokens already; encoding would add, say, a second BOS.
@@ -364,17 +386,7 @@ class Transformers(Model):
         attention_mask = attention_mask.to(self.model.device)
         if self.device_dtype is not None:
             attention_mask = attention_mask.to(dtype=self.device_dtype)
-
-        processors, given = adapter.format_output_type(processor), kwargs.get("logits_processor")
-        if processors and given:
-            processors[:0] = given
-        return {
-            "input_ids": input_ids.to(self.model.device),
-            "attention_mask": attention_mask,
-            **({} if constraints is None else self._end_of_sequence(kwargs)),
-            **kwargs,
-            "logits_processor": processors or given,
-        }
+        return {"input_ids": input_ids.to(self.model.device), "attention_mask": attention_mask}
 
     def _end_of_sequence(self, kwargs: dict[str, Any]) -> dict[str, list[int]]:
         """Let `generate` stop at every token that ends a constrained text, if its own settings lack one.
@@ -556,33 +568,32 @@ def _warn_of_incomplete(is_complete: list[bool]) -> None:
 def from_transformers(
     model: Any, tokenizer_or_processor: Any, *, device_dtype: torch.dtype | None = None
 ) -> Transformers:
-    """Make a model of outlines from one of `transformers` and its tokenizer.
+    """Make a model of outlines from one of `transformers` and its tokenizer or processor.
 
     Parameters
     ----------
     model
         A model with a language modelling head.
     tokenizer_or_processor
-        Its tokenizer. Processors of multimodal models are not supported yet.
+        Its tokenizer; for a multimodal model its processor.
     device_dtype
-        Type to cast the attention mask to, None to leave it.
+        Type to cast what is encoded to (of a text the attention mask alone), None to leave it.
 
     Raises
     ------
     ValueError
         If the second argument is neither a tokenizer nor a processor.
-    NotImplementedError
-        If it is a processor.
     """
     from transformers import PreTrainedTokenizerBase, ProcessorMixin
 
     if isinstance(tokenizer_or_processor, PreTrainedTokenizerBase):
         return Transformers(model, tokenizer_or_processor, device_dtype=device_dtype)
     if isinstance(tokenizer_or_processor, ProcessorMixin):
-        raise NotImplementedError(
-            f"{type(tokenizer_or_processor).__name__} is the processor of a multimodal model; multimodal models "
-            "are not supported yet. For text alone, give its tokenizer"
-        )
+        return TransformersMultiModal(model, tokenizer_or_processor, device_dtype=device_dtype)
     raise ValueError(
         f"expected a tokenizer or a processor of transformers, got {type(tokenizer_or_processor).__name__}"
     )
+
+
+# It derives from what is above, and belongs to this module's public names.
+from outlines.models.multimodal import TransformersMultiModal, TransformersMultiModalTypeAdapter  # noqa: E402, F401

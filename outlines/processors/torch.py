@@ -10,9 +10,9 @@ import numpy as np
 import torch
 from typing_extensions import override
 
-from outlines.engine import FINISHED
 from outlines.kernels import dispatch
 from outlines.processors.base_logits_processor import OutlinesLogitsProcessor
+from outlines.processors.on_device import DeviceFollower, follow_on_host
 
 __all__ = ["ConstraintLogitsProcessor"]
 
@@ -32,6 +32,8 @@ class ConstraintLogitsProcessor(OutlinesLogitsProcessor):
         A constraint for every row, or a list with one for each prompt, None where the prompt's text is free.
         The rows of a prompt (beams, samples) stand together, as `generate` lays them out. All have the same
         vocabulary.
+    on_device
+        Whether states and rows are kept where the logits are; by default on a CUDA device, and on the CPU not.
 
     Attributes
     ----------
@@ -52,8 +54,9 @@ class ConstraintLogitsProcessor(OutlinesLogitsProcessor):
     of -inf.
     """
 
-    def __init__(self, constraints: Any | Sequence[Any | None]):
+    def __init__(self, constraints: Any | Sequence[Any | None], *, on_device: bool | None = None):
         super().__init__("torch")
+        self.on_device = on_device
         is_list = isinstance(constraints, (list, tuple))
         self.constraints: tuple[Any | None, ...] = tuple(constraints) if is_list else (constraints,)
         self.num_prompts = len(self.constraints) if is_list else None
@@ -63,6 +66,7 @@ class ConstraintLogitsProcessor(OutlinesLogitsProcessor):
     def reset(self) -> None:
         self.constraint_seconds = 0.0
         self._ids: torch.Tensor | None = None  # of the last call
+        self._follower: DeviceFollower | None = None
         self.prompt_length = 0
         self._row_constraints: list[Any | None] = []
         self._paths: list[list[int]] = []  # of each row: the state before and after each generated token
@@ -86,11 +90,13 @@ class ConstraintLogitsProcessor(OutlinesLogitsProcessor):
             before.
         """
         before, self._ids = self._ids, input_ids
+        if self.uses_device(logits.device):
+            return self._process_on_device(before is None, input_ids, logits)
         new_tokens = self._begin(input_ids) if before is None else self._new_tokens(before, input_ids)
         started = perf_counter()
         for constraint, path, tokens in zip(self._row_constraints, self._paths, new_tokens, strict=True):
             if constraint is not None:
-                _follow(constraint, path, tokens)
+                follow_on_host(constraint, path, tokens)
         self._mask(logits)
         self.constraint_seconds += perf_counter() - started
         return logits
@@ -103,6 +109,39 @@ class ConstraintLogitsProcessor(OutlinesLogitsProcessor):
                 "type for each prompt, or a single one for all of them"
             )
         return list(self.constraints) if self.num_prompts is not None else [self.constraints[0]] * num_prompts
+
+    def uses_device(self, device: torch.device) -> bool:
+        """Tell whether states are kept on a device that logits are on."""
+        return device.type == "cuda" if self.on_device is None else self.on_device
+
+    def stopping_criteria(self, input_ids: torch.Tensor, scores: Any, **kwargs: Any) -> torch.Tensor:
+        """Give False for every row: for `generate`'s list, which calls this right after sampling.
+
+        On a device the states then advance while the model's next forward pass runs. Without it all is the same but
+        for the time.
+        """
+        if self._follower is not None:
+            started = perf_counter()
+            self._follower.ahead(input_ids)
+            self.constraint_seconds += perf_counter() - started
+        return torch.zeros(len(input_ids), dtype=torch.bool, device=input_ids.device)
+
+    def _process_on_device(
+        self, is_first: bool, input_ids: torch.Tensor, logits: torch.Tensor
+    ) -> torch.Tensor:
+        started = perf_counter()
+        if is_first:
+            self._begin(input_ids)
+            if any(each is not None for each in self._row_constraints):
+                self._follower = DeviceFollower(self._row_constraints, input_ids, logits.device)
+        elif self._follower is not None:
+            before = self._follower.waited_seconds
+            self._follower.follow(input_ids)
+            started += self._follower.waited_seconds - before
+        if self._follower is not None:
+            self._follower.batch.mask_logits(logits)
+        self.constraint_seconds += perf_counter() - started
+        return logits
 
     def _begin(self, input_ids: torch.Tensor) -> list[list[int]]:
         num_rows, self.prompt_length = input_ids.shape
@@ -175,15 +214,6 @@ class ConstraintLogitsProcessor(OutlinesLogitsProcessor):
             size = num_sequences * (self._num_words + 1)
             self._staging = torch.empty(size, dtype=torch.int32, pin_memory=device.type == "cuda")
         return self._staging
-
-
-def _follow(constraint: Any, path: list[int], tokens: list[int]) -> None:
-    """Append the state after each token to a path. What follows the end (padding) leaves it finished."""
-    state = path[-1]
-    for token in tokens:
-        if state != FINISHED:
-            state = constraint.next_state(state, token)
-        path.append(state)
 
 
 def _common_length(first: np.ndarray, second: np.ndarray) -> int:

@@ -25,6 +25,8 @@ from outlines.types.terms import (
     Sequence,
     String,
     Term,
+    Until,
+    Without,
     at_least,
     at_most,
     between,
@@ -35,6 +37,8 @@ from outlines.types.terms import (
     optional,
     regex,
     to_regex,
+    until,
+    without,
     zero_or_more,
 )
 
@@ -54,6 +58,8 @@ __all__ = [
     "Sequence",
     "String",
     "Term",
+    "Until",
+    "Without",
     "_ensure_json_quoted",
     "_handle_dict",
     "_handle_list",
@@ -72,5 +78,7 @@ __all__ = [
     "python_types_to_terms",
     "regex",
     "to_regex",
+    "until",
+    "without",
     "zero_or_more",
 ]

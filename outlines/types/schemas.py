@@ -5,17 +5,18 @@ from __future__ import annotations
 import json
 import warnings
 from collections.abc import Callable, Iterable
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from outlines.exceptions import shorten
+from outlines.exceptions import LimitError, shorten
+from outlines.types.json_options import JsonOptions
 from outlines.types.json_schema_regex import schema_regex
 from outlines.types.json_schema_utils import (
     json_schema_dict_to_dataclass,
     json_schema_dict_to_pydantic,
     json_schema_dict_to_typeddict,
 )
+from outlines.types.meta_schemas import check_schema, check_schema_text
 from outlines.types.terms import _TextTerm
 from outlines.types.typed_dicts import for_pydantic
 from outlines.types.utils import is_dataclass, is_genson_schema_builder, is_pydantic_model, is_typed_dict
@@ -24,7 +25,7 @@ __all__ = ["JsonSchema", "check_schema", "json_schema"]
 
 
 class JsonSchema(_TextTerm):
-    r"""The JSON values that a JSON Schema (draft 7) describes.
+    r"""The JSON values that a JSON Schema describes.
 
     Parameters
     ----------
@@ -38,11 +39,17 @@ class JsonSchema(_TextTerm):
     ensure_ascii
         Write the characters of the schema that aren't ASCII as `\uXXXX`. A schema given as text is never
         rewritten.
+    indent, property_order, number_forms, ascii_only, max_depth, max_digits, max_exponent, formats,
+    unknown_formats, registry
+        How the JSON text is written and what is taken of the schema: see `JsonOptions`. As the white space, they take
+        no part in equality.
 
     Attributes
     ----------
     schema : str
         Text of the schema.
+    options : JsonOptions
+        How the JSON text is written.
     is_closed : bool
         Whether objects have their declared members alone where the schema says nothing of others: so for what a
         class describes, as its schema doesn't say that the class ignores them. `extra="allow"` says otherwise.
@@ -54,16 +61,40 @@ class JsonSchema(_TextTerm):
     json.JSONDecodeError
         If a text is not JSON.
     jsonschema.exceptions.SchemaError
-        If the schema breaks the meta-schema of draft 7, see `check_schema`.
+        If the schema breaks the meta-schema of its draft, see `check_schema`.
     """
 
     _text_field = "schema"
 
-    def __init__(self, schema: Any, whitespace_pattern: str | None = None, ensure_ascii: bool = True):
+    @property
+    def whitespace_pattern(self) -> str | None:
+        """The pattern of white space as it was given."""
+        return self.options.whitespace_pattern
+
+    def __init__(
+        self,
+        schema: Any,
+        whitespace_pattern: str | None = None,
+        ensure_ascii: bool = True,
+        *,
+        indent: int | None = None,
+        property_order: str = "declared",
+        number_forms: str = "plain",
+        ascii_only: bool = False,
+        max_depth: int | None = None,
+        max_digits: int | None = None,
+        max_exponent: int | None = None,
+        formats: str = "assert",
+        unknown_formats: str = "warn",
+        registry: Any = None,
+    ):
         self.schema = _schema_text(schema, ensure_ascii)
-        self.whitespace_pattern = whitespace_pattern
+        self.options = JsonOptions(
+            whitespace_pattern, indent, property_order, number_forms, ascii_only, max_depth, max_digits,
+            max_exponent, formats, unknown_formats, registry,
+        )  # fmt: skip
         self.is_closed = _is_schema_class(schema)
-        _check_schema_text(self.schema)
+        check_schema_text(self.schema)
 
     def __eq__(self, other: object) -> bool:
         """Compare the schemas as JSON, so that white space and the order of keys don't matter."""
@@ -133,28 +164,6 @@ def json_schema(schema: Any) -> JsonSchema:
     return JsonSchema(schema)
 
 
-def check_schema(schema: dict[str, Any] | bool) -> None:
-    """Check a schema against the meta-schema of draft 7.
-
-    The check is slow (half a millisecond for a usual schema), so schemas that passed are remembered by their
-    text. Formats in the meta-schema aren't asserted: for `pattern` the check would be Python's `re`, but the
-    patterns of JSON Schema are ECMAScript's, and the engine reads them itself.
-
-    Raises
-    ------
-    jsonschema.exceptions.SchemaError
-        If the schema breaks the meta-schema.
-    """
-    _check_schema_text(json.dumps(schema))
-
-
-@lru_cache(maxsize=256)
-def _check_schema_text(text: str) -> None:
-    from jsonschema import Draft7Validator
-
-    Draft7Validator.check_schema(json.loads(text), format_checker=None)
-
-
 def _schema_text(schema: Any, ensure_ascii: bool) -> str:
     if isinstance(schema, str):
         return schema
@@ -173,7 +182,12 @@ def _schema_text(schema: Any, ensure_ascii: bool) -> str:
             f"Cannot parse schema {shorten(schema)}. Give a dict, the text of a schema, a pydantic model "
             "class, a TypedDict class, a dataclass class or a genson SchemaBuilder."
         )
-    return json.dumps(described, ensure_ascii=ensure_ascii)
+    try:
+        return json.dumps(described, ensure_ascii=ensure_ascii)
+    except RecursionError:
+        raise LimitError(
+            "sys.getrecursionlimit()", "the schema is nested too deep to be written; name its inner parts in $defs"
+        ) from None
 
 
 def _is_schema_class(obj: object) -> bool:

@@ -6,6 +6,7 @@ A term denotes a set of texts. Most terms are regular, and `to_regex` writes the
     ├── String, Regex, CFG                  a text, a pattern, a grammar
     ├── Choice                              one of a list of Python values or types
     ├── Alternatives, Sequence              one of several terms; several terms in a row
+    ├── Until, Without                      free text but for some triggers
     ├── Optional, KleeneStar, KleenePlus    at most one, any number, at least one
     ├── QuantifyExact, QuantifyMinimum, QuantifyMaximum, QuantifyBetween
     └── JsonSchema                          in `schemas.py`
@@ -38,6 +39,8 @@ __all__ = [
     "Sequence",
     "String",
     "Term",
+    "Until",
+    "Without",
     "at_least",
     "at_most",
     "between",
@@ -48,6 +51,8 @@ __all__ = [
     "optional",
     "regex",
     "to_regex",
+    "until",
+    "without",
     "zero_or_more",
 ]
 
@@ -230,21 +235,79 @@ class Regex(_TextTerm):
 
 @dataclass(repr=False)
 class CFG(_TextTerm):
-    """The texts of a context-free grammar in Lark's syntax, from the rule `start`."""
+    """The texts of a context-free grammar, in Lark's language or in GBNF.
+
+    Parameters
+    ----------
+    definition
+        The grammar.
+    lexer
+        Which terminal wins where several match: "contextual", "basic" or "free". By default what the grammar says in a
+        line `// lexer: basic`, else "contextual".
+    syntax
+        "lark" or "gbnf"; by default GBNF if its rules are written with `::=`.
+    start
+        The rule that a whole text must match; by default `start`, in GBNF `root`.
+    """
 
     definition: str
+    lexer: str | None = None
+    syntax: str | None = None
+    start: str | None = None
     _text_field = "definition"
 
     @classmethod
-    def from_file(cls, path: str | Path) -> CFG:
+    def from_file(
+        cls, path: str | Path, lexer: str | None = None, syntax: str | None = None, start: str | None = None
+    ) -> CFG:
         """Read the grammar from a file, verbatim."""
-        return cls(Path(path).read_text(encoding="utf-8"))
+        return cls(Path(path).read_text(encoding="utf-8"), lexer, syntax, start)
 
     def _pattern(self) -> str:
         raise TypeError(
             f"Cannot convert a grammar to a regular expression ({shorten(self.definition)}). "
             "Use it as the whole output type, not inside another one."
         )
+
+
+@dataclass
+class _FreeText(Term):
+    """Text that is free but for some triggers."""
+
+    triggers: list[str]
+
+    def __post_init__(self) -> None:
+        """Check the triggers."""
+        name = type(self).__name__.lower()
+        if not self.triggers or not all(isinstance(trigger, str) and trigger for trigger in self.triggers):
+            raise ValueError(f"`{name}` needs at least one trigger, none of them empty, got {shorten(self.triggers)}")
+
+    def _display_node(self) -> str:
+        return f"{type(self).__name__}({', '.join(map(repr, self.triggers))})"
+
+    def _either(self) -> str:
+        """Give a pattern of the triggers; one that contains another is never the first to be complete."""
+        others = [t for t in self.triggers if not any(other != t and other in t for other in self.triggers)]
+        return "|".join(map(re.escape, others))
+
+    def _before(self) -> str:
+        return f"(?:(?!{self._either()})(?s:.))*"
+
+
+@dataclass
+class Until(_FreeText):
+    """Any text up to where one of some triggers is first complete; it ends there."""
+
+    def _pattern(self) -> str:
+        return f"({self._before()}(?:{self._either()}))"
+
+
+@dataclass
+class Without(_FreeText):
+    """Any text, the empty one too, in which none of some triggers occurs."""
+
+    def _pattern(self) -> str:
+        return f"({self._before()})"
 
 
 @dataclass
@@ -430,9 +493,21 @@ def regex(pattern: str) -> Regex:
     return Regex(pattern)
 
 
-def cfg(definition: str) -> CFG:
-    """Give the texts of the grammar `definition`, in Lark's syntax."""
-    return CFG(definition)
+def cfg(
+    definition: str, lexer: str | None = None, syntax: str | None = None, start: str | None = None
+) -> CFG:
+    """Give the texts of the grammar `definition`, in Lark's language or in GBNF; see `CFG`."""
+    return CFG(definition, lexer, syntax, start)
+
+
+def until(*triggers: str) -> Until:
+    """Give any text up to the first of some triggers, which it ends with."""
+    return Until(list(triggers))
+
+
+def without(*triggers: str) -> Without:
+    """Give any text, the empty one too, in which none of some triggers occurs."""
+    return Without(list(triggers))
 
 
 def either(*terms: Term | str) -> Alternatives:

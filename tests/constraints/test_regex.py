@@ -196,6 +196,14 @@ ATOMIC_PATTERNS = [
     ("(?:ab)*+ab", ["abab", "ab"]),
     ("(?:a++b)*", ["aabab", "ab"]),
     ("a{2}+a", ["aaa", "aa"]),
+    (r'"(?>[^"\\]++|\\.)*"', ['"a"', '"a\\"b"', '"']),
+    ("(?>a++|b)*b?", ["aab", "bb", "ab"]),
+    ("(?:a++|bb)++b?", ["aabb", "abbb", "aab"]),
+    ("(?:a|b-)++c?", ["ab-a", "b-c", "ab"]),
+    ("(?>a++b?+)a?", ["aaba", "aab", "aa"]),
+    ("(?:a{1,2}+b){1,2}+a?", ["aabab", "aba", "aaab"]),
+    ("(?:ab++|-)*+-", ["abb-", "-", "ab--"]),
+    ("(?>(?:a|-b)++)b?", ["a-bb", "-b", "ab"]),
 ]
 
 MUTANTS = 'aAb0_- \n"ß日'
@@ -446,6 +454,18 @@ ECMA_PATTERNS = [
     (r"^[\p{Lu}\d]+$", ["A1", "a"]),
     (r"^\p{Letter}\p{gc=Nd}\p{General_Category=Zs}$", ["a1 ", "a1\t"]),
     (r"^\p{ASCII}\p{Any}$", ["aé", "éa"]),
+    (r"^\p{Script=Greek}+$", ["αβγ", "aβ", "Ω\u0342", "µ"]),
+    (r"^\p{sc=Grek}\P{Script=Greek}$", ["αa", "aα"]),
+    (r"^\p{Script_Extensions=Devanagari}+$", ["क।", "\u0951", "a"]),
+    (r"^\p{scx=Hira}$", ["あ", "ー", "ア", "、"]),
+    (r"^\p{Script=Han}{2}$", ["日本", "日a", "〇々"]),
+    (r"^[\p{Script=Cyrillic}\d-]+$", ["Я-1", "Z"]),
+    (r"^\p{Alphabetic}\p{Uppercase}\p{Lower}$", ["aBc", "éÉé", "1Bc", "ⅰⅠⅰ"]),
+    (r"^\p{Emoji_Presentation}$", ["\U0001f600", "1", "❤"]),
+    (r"^\p{White_Space}$", [" ", "\u2003", "\ufeff", "\x85"]),
+    (r"^\p{ID_Start}\p{IDC}*$", ["ab1", "1a", "é_"]),
+    (r"^\p{Assigned}$", ["a", "\u0378"]),
+    (r"^\p{AHex}\p{Hex}$", ["aF", "gA", "aＡ"]),
     (r"^a{2,3}$", ["aa", "aaa"]),
     (r"^a{2}$", ["aa"]),
     (r"^a{2,}?$", ["aa", "aaaa"]),
@@ -506,6 +526,44 @@ def test_ecma_search_accepts_what_node_accepts(pattern, samples, verdicts_of_nod
         assert matches(expression, text.encode()) == expected, ascii(text)
 
 
+PROPERTIES = [
+    *sorted(characters._BINARY), *("sc=Latn", "Script=Greek", "scx=Han", "Script_Extensions=Arab", "sc=Zyyy"),
+    *("L", "Lu", "Punctuation", "gc=Sc", "Any", "ASCII"),
+]  # fmt: skip
+
+NODE_SETS = """
+const found = {};
+for (const name of JSON.parse(require('fs').readFileSync(0, 'utf8'))) {
+  const pattern = new RegExp(`^\\\\p{${name}}$`, 'u');
+  found[name] = [];
+  for (let code = 0; code < 0x110000; code += code === 0xD7FF ? 0x801 : 1)
+    if (pattern.test(String.fromCodePoint(code))) found[name].push(code);
+}
+console.log(JSON.stringify(found));
+"""
+
+#: Characters of which some property changed since Unicode 15, which the oldest node that we ask has
+CHANGED_CHARACTERS = {0x277, 0x27C, 0x656, 0x6E2, 0x8D3, 0xAB4B, 0xAB4C}
+
+
+def test_properties_are_those_of_node():
+    if shutil.which("node") is None:
+        pytest.skip("node is the judge of ECMA-262 patterns: install Node.js 18 or later to run this")
+    result = subprocess.run(
+        ["node", "-e", NODE_SETS], input=json.dumps(PROPERTIES), capture_output=True, text=True, check=True, timeout=60
+    )
+    assigned = characters.complement(characters.general_category("Cn"))
+    for name, code_points in json.loads(result.stdout).items():
+        ours = characters.intersection(characters.ecma_property(*name.split("=")), assigned)
+        theirs = characters.intersection(characters.normalise([(c, c) for c in code_points]), assigned)
+        differ = set(_members(ours)) ^ set(_members(theirs))
+        assert differ <= CHANGED_CHARACTERS, (name, sorted(map(hex, differ))[:20])
+
+
+def _members(ranges):
+    return [code_point for low, high in ranges for code_point in range(low, high + 1)]
+
+
 # Errors: pattern, position, words of the message
 
 PYTHON_ERRORS = [
@@ -528,7 +586,9 @@ PYTHON_ERRORS = [
 ]  # fmt: skip
 
 ATOMIC_ERRORS = [
-    ("a(?>a|ab)c", 1, "an atomic group of varying length"),
+    ("a(?>a|ab)c", 1, "an atomic group that may end at several places"),
+    ("(?>[ab]+|b)c", 0, "Write (?:...) if no text needs them"),
+    ("(?:a*+)++c", 7, "a possessive repetition of what may end at several places"),
     ("(?:a|ab)++c", 8, "Drop the + behind the quantifier"),
 ]
 
@@ -549,7 +609,13 @@ ECMA_ERRORS = [
     ("a\\", 1, "ends in a backslash"),
     ("(?i)a", 0, "flags such as (?i) can't be set"),
     ("(?P<x>a)", 0, "(?<name>...)"),
-    (r"a\p{Script=Greek}", 1, r"\p{Script=Greek} isn't a property that is known here"),
+    (r"a\p{Script=Klingon}", 1, r"\p{Script=Klingon} isn't a property that ECMA-262 has"),
+    (r"\p{Script}", 0, "general categories"),
+    (r"\p{script=Greek}", 0, "spelt just so"),
+    (r"\p{Script=greek}", 0, "spelt just so"),
+    (r"\p{alphabetic}", 0, "spelt just so"),
+    (r"\p{Block=Greek}", 0, r"\p{Script=Greek}"),
+    (r"\p{Alphabetic=Yes}", 0, "binary properties"),
     (r"a\p{Foo}", 1, "general categories"),
     (r"a(?<=b+)c", 1, "a lookbehind must stand for at most 256 strings"),
     ("(?:a(?=b*c))*", 4, "a lookahead inside a repetition"),

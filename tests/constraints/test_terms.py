@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 from outlines.constraints.terms import term_symbols
 from outlines.engine import DEAD, Constraint, Vocabulary
 from outlines.exceptions import ConstraintError, EmptyLanguageError, PatternError, SchemaError
-from outlines.types import JsonSchema, Regex, cfg, dsl
-from outlines.types.dsl import CFG, Choice, Sequence, String, either, python_types_to_terms, to_regex
+from outlines.types import JsonSchema, Regex, dsl
+from outlines.types.dsl import Choice, Sequence, String, either, python_types_to_terms, to_regex
 from outlines.types.terms import Alternatives
 
 EOS = 256
@@ -225,14 +225,6 @@ def test_list_of_objects_is_written_as_python_writes_lists():
 # ---- Errors ------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    "term", [CFG('start: "a"'), "x" + cfg('start: "a"'), either("x", cfg('start: "a"')), dict]
-)
-def test_grammars_are_refused_as_not_yet_supported(term):
-    with pytest.raises(ConstraintError, match=r"context-free grammars .* not supported yet"):
-        Constraint(term, VOCABULARY)
-
-
 def test_regex_that_cannot_be_read_names_the_position():
     with pytest.raises(PatternError, match=r"position 3 of") as caught:
         Constraint("x" + Regex(r"(a)\1"), VOCABULARY)
@@ -241,7 +233,7 @@ def test_regex_that_cannot_be_read_names_the_position():
 
 @pytest.mark.parametrize("term", [Regex("a(?=b)"), Regex("[^\\s\\S]"), Regex("(?!)") + "a", Alternatives([])])
 def test_term_without_text_is_an_error(term):
-    with pytest.raises(EmptyLanguageError, match="has no text"):
+    with pytest.raises(EmptyLanguageError, match="no text"):
         Constraint(term, VOCABULARY)
 
 
@@ -259,16 +251,102 @@ def test_what_is_no_term_is_a_type_error():
         term_symbols(Other())
 
 
+# ---- Patterns that look past their edge at what isn't regular -----------------------------------------------------
+
+VALUES = [1, "a", [], None, {"b": -2}]
+VALUE = JsonSchema({"enum": VALUES})
+VALUE_PATTERN = "(?:" + "|".join(re.escape(json.dumps(value, separators=(",", ":"))) for value in VALUES) + ")"
+
+# Parts of a sequence; VALUE stands for a JSON value, and for a pattern of its texts where `re` judges
+BESIDE_VALUES = {
+    "^ in front": ["^a", VALUE],
+    "$ at the end": [VALUE, r"a$", "\n?"],
+    r"\b at the edge of the text": [r"\ba", VALUE, r"a\b"],
+    "lookbehind at the text's begin": ["(?<!b)a(?<=a)", VALUE],
+    "lookahead at its end": [VALUE, "a(?!b)b?"],
+    "lookahead that all values meet": ["a(?!b|c)", VALUE],
+    "lookahead that no value meets": ["a(?=b)|c", VALUE],
+    "$ before a value": ["a$|b", VALUE],
+    "^ behind a value": [VALUE, "^a|b"],
+    "lookbehind that no value meets": [VALUE, "(?<=-)a|b"],
+    "lookbehind that all values meet": [VALUE, "(?<!z)a|b"],
+    "word boundaries inside": [r"a\b-\ba", VALUE, r"a\b[ab]?"],
+    "lookahead inside": [r"(?=ab)ab?c?", VALUE],
+    "unbounded lookahead behind": [VALUE, "(?=.*b)[ab]+"],
+    "several patterns between": [VALUE, "a", r"\b", "-", VALUE],
+    "a part looks at a part": [VALUE, "a(?=b)", "b", "(?<=b)c", VALUE],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("parts", BESIDE_VALUES.values(), ids=BESIDE_VALUES)
+def test_patterns_beside_a_json_value_see_it(parts):
+    constraint = Constraint(Sequence([p if p is VALUE else Regex(p) for p in parts]), VOCABULARY)
+    pattern = "".join(VALUE_PATTERN if p is VALUE else f"(?:{p})" for p in parts)
+    written = [json.dumps(value, separators=(",", ":")) for value in VALUES]
+    around = ["", "a", "b", "c", "ab", "ba", "ac", "a-a", "-", "a-", "ab\n", "a\n", "abc"]
+    if parts.count(VALUE) == 1:
+        texts = [left + value + right for value in written for left in around for right in around]
+    else:
+        texts = [left + value + m + last for left in ("", "a") for value in written for m in around for last in written]
+    verdicts = {text: re.fullmatch(pattern, text) is not None for text in texts}
+    assert any(verdicts.values())
+    for text, expected in verdicts.items():
+        assert accepts(constraint, text) == expected, text
+
+
 @pytest.mark.parametrize(
-    "term",
+    ("term", "pattern"),
     [
-        Sequence([Regex(r"a\b"), JsonSchema('{"type": "null"}')]),
-        dsl.KleeneStar(either(Regex("^a"), JsonSchema('{"type": "null"}'))),
+        (Sequence([Regex(r"a\b"), VALUE]), r"a\b"),
+        (Sequence([VALUE, Regex(r"(?<=1)a")]), "(?<=1)a"),
+        (Sequence([Regex(r"(?=.*b)a"), VALUE]), "(?=.*b)a"),
+        (Sequence([Regex("a"), Regex("(?!1)"), VALUE]), "(?!1)"),
+        (dsl.KleeneStar(either(Regex("^a"), VALUE)), "^a"),
+        (dsl.QuantifyExact(Regex(r"\ba") + VALUE, 2), r"\ba"),
     ],
+    ids=str,
 )
-def test_pattern_that_looks_past_its_edge_at_a_json_value_is_refused(term):
-    with pytest.raises(ConstraintError, match=r"looks past its own edge.*take its anchors"):
+def test_pattern_that_asks_more_than_is_known_of_a_json_value_is_refused(term, pattern):
+    with pytest.raises(ConstraintError, match="looks past its own edge") as caught:
         Constraint(term, VOCABULARY)
+    assert repr(pattern) in str(caught.value)
+    assert "Take it out" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("term", "pattern"),
+    [
+        (Regex("(?i)a") + "b", "(?i:a)b"),
+        (Regex("(?i)a") + Regex(r"b\b"), r"(?i:a)b\b"),
+        ("b" + Regex("(?x) a # b") + Regex("b$"), "bab$"),
+        (Regex("(?s).") + Regex(".(?!b)"), "(?s:.).(?!b)"),
+        (Regex("(?a)\\w") + Regex("\\w(?<=é)"), "(?a:\\w)\\w(?<=é)"),
+        (Regex("(?m)a$") + Regex("\n?a$"), "(?m:a$)\n?a$"),
+    ],
+    ids=str,
+)
+def test_flags_hold_for_their_own_part(term, pattern):
+    constraint = Constraint(term, VOCABULARY)
+    for text in ("ab", "Ab", "AB", "aB", "bab", "bAb", "ba", "\nb", "\n\n", "aé", "éé", "aa", "a\na", "a", "b"):
+        assert accepts(constraint, text) == (re.fullmatch(pattern, text) is not None), text
+
+
+@pytest.mark.parametrize(
+    ("term", "words"),
+    [
+        (Regex(r"a\bb"), r"position 3 of 'a\\bb'"),
+        (Regex("x(?=a)b|y(?<=z)"), "position 14"),
+        (Regex("ab$c"), "position 3"),
+        ("a" + Regex("b(?!)") + "c", "position 4 of 'b(?!)'"),
+        (either(Regex("[^\\s\\S]"), Regex("a^")), "none of the other alternatives"),
+        (Regex("a") + Regex(r"\bb"), r"Regex(pattern='\bb')"),
+    ],
+    ids=str,
+)
+def test_what_leaves_a_term_without_text_is_named(term, words):
+    with pytest.raises(EmptyLanguageError) as caught:
+        Constraint(term, VOCABULARY)
+    assert words in str(caught.value)
 
 
 def test_edges_of_an_alternative_of_the_whole_text_are_those_of_the_text():

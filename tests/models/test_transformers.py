@@ -562,13 +562,6 @@ def test_loader_checks_its_second_argument(model):
     with pytest.raises(ValueError, match="expected a tokenizer or a processor of transformers, got object"):
         from_transformers(model.model, object())
 
-    class Processor(transformers.ProcessorMixin):
-        def __init__(self):
-            pass
-
-    with pytest.raises(NotImplementedError, match="Processor is the processor of a multimodal model"):
-        from_transformers(model.model, Processor())
-
 
 # The tokenizer
 

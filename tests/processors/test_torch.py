@@ -66,8 +66,15 @@ def processed(
     return [set(row.nonzero().squeeze(1).tolist()) for row in kept]
 
 
-def new(*names: str | None) -> ConstraintLogitsProcessor:
-    return ConstraintLogitsProcessor([None if name is None else constraint(name) for name in names])
+@pytest.fixture(params=[False, True], ids=["on the host", "on the device"])
+def processor_of(request):
+    """Make processors of either kind; a device may be the CPU."""
+    return functools.partial(ConstraintLogitsProcessor, on_device=request.param)
+
+
+@pytest.fixture
+def new(processor_of):
+    return lambda *names: processor_of([None if name is None else constraint(name) for name in names])
 
 
 def ids(text: str) -> list[int]:
@@ -77,8 +84,8 @@ def ids(text: str) -> list[int]:
 
 
 @pytest.mark.parametrize("name", LANGUAGES)
-def test_one_constraint_serves_every_row(name):
-    processor = ConstraintLogitsProcessor(constraint(name))
+def test_one_constraint_serves_every_row(name, processor_of):
+    processor = processor_of(constraint(name))
     width = vocabulary().num_tokens
     assert processed(processor, [[], [], []]) == [allowed(name, [], width)] * 3
     first = sorted(allowed(name, [], width))
@@ -86,7 +93,7 @@ def test_one_constraint_serves_every_row(name):
     assert processed(processor, rows) == [allowed(name, row, width) for row in rows]
 
 
-def test_each_prompt_has_its_own_constraint_and_its_rows_stand_together():
+def test_each_prompt_has_its_own_constraint_and_its_rows_stand_together(new):
     names, width = ["answer", None, "number"], vocabulary().num_tokens
     processor = new(*names)
     expected = [allowed(name, [], width) for name in names for _ in range(2)]
@@ -94,7 +101,7 @@ def test_each_prompt_has_its_own_constraint_and_its_rows_stand_together():
     assert len(expected[2]) == width
 
 
-def test_a_head_wider_than_the_vocabulary_is_masked_beyond_it():
+def test_a_head_wider_than_the_vocabulary_is_masked_beyond_it(new):
     width = vocabulary().num_tokens + 37
     assert processed(new("answer", None), [[], []], width) == [
         allowed("answer", [], width),
@@ -102,7 +109,7 @@ def test_a_head_wider_than_the_vocabulary_is_masked_beyond_it():
     ]
 
 
-def test_finished_rows_absorb_padding():
+def test_finished_rows_absorb_padding(new):
     processor, width = new("answer", "answer"), vocabulary().num_tokens
     no, nope = ids("no"), ids("nope")
     rows = [[*no, EOS, PAD, PAD][:5], [*nope, EOS]]
@@ -111,7 +118,7 @@ def test_finished_rows_absorb_padding():
         assert processed(processor, cut) == [allowed("answer", row, width) for row in cut]
 
 
-def test_beams_are_followed_through_reorders():
+def test_beams_are_followed_through_reorders(new):
     processor, width = new("answer", "number"), vocabulary().num_tokens
     y, n, one, two = ids("y")[0], ids("n")[0], ids("1")[0], ids("2")[0]
     e, o, zero = ids("e")[0], ids("o")[0], ids("0")[0]
@@ -147,13 +154,13 @@ def test_a_reordered_beam_costs_one_transition(monkeypatch):
         assert calls == [token for row in rows for token in ids(row)[-1:]]
 
 
-def test_drafts_of_any_length_are_followed_and_taken_back():
+def test_drafts_of_any_length_are_followed_and_taken_back(new):
     processor, width = new("number"), vocabulary().num_tokens
     for text in ["", "1", "11", "119", "1", "10", "7", "", "11", "110"]:
         assert processed(processor, [ids(text)]) == [allowed("number", ids(text), width)]
 
 
-def test_a_forbidden_draft_does_not_raise_and_leaves_no_trace():
+def test_a_forbidden_draft_does_not_raise_and_leaves_no_trace(new):
     processor, width = new("answer"), vocabulary().num_tokens
     processed(processor, [[]])
     processed(processor, [ids("x")])
@@ -161,7 +168,7 @@ def test_a_forbidden_draft_does_not_raise_and_leaves_no_trace():
     assert processed(processor, [ids("ye")]) == [allowed("answer", ids("ye"), width)]
 
 
-def test_random_histories(rng):
+def test_random_histories(rng, new):
     """Beams that reorder, fork and are cut back at random, in prompts with different constraints."""
     width = vocabulary().num_tokens
     for _ in range(20):
@@ -185,8 +192,8 @@ def test_random_histories(rng):
             ]
 
 
-def test_reset_allows_another_prompt_and_batch():
-    processor, width = ConstraintLogitsProcessor(constraint("answer")), vocabulary().num_tokens
+def test_reset_allows_another_prompt_and_batch(processor_of):
+    processor, width = processor_of(constraint("answer")), vocabulary().num_tokens
     processed(processor, [[], []])
     processor.reset()
     logits = torch.zeros(3, width)
@@ -195,21 +202,21 @@ def test_reset_allows_another_prompt_and_batch():
 
 
 @pytest.mark.parametrize("other", [[[*PROMPT, 3]], [[9, 9, 9, 9]] * 2, [[0]] * 2])
-def test_another_generation_without_reset_is_an_error(other):
-    processor = ConstraintLogitsProcessor(constraint("answer"))
+def test_another_generation_without_reset_is_an_error(other, processor_of):
+    processor = processor_of(constraint("answer"))
     processed(processor, [[], []])
     with pytest.raises(ValueError, match=r"another generation.*`reset`"):
         processor(torch.tensor(other), torch.zeros(len(other), vocabulary().num_tokens))
 
 
-def test_rows_must_divide_among_the_prompts():
+def test_rows_must_divide_among_the_prompts(new):
     with pytest.raises(ValueError, match="3 rows don't divide among 2 prompts"):
         processed(new("answer", "number"), [[], [], []])
 
 
-def test_number_of_prompts_is_checked():
+def test_number_of_prompts_is_checked(new, processor_of):
     assert new("answer", None).prompt_constraints(2) == [constraint("answer"), None]
-    assert ConstraintLogitsProcessor(constraint("answer")).prompt_constraints(2) == [constraint("answer")] * 2
+    assert processor_of(constraint("answer")).prompt_constraints(2) == [constraint("answer")] * 2
     with pytest.raises(ValueError, match="3 prompts for a list of 2 output types"):
         new("answer", None).prompt_constraints(3)
 
@@ -219,16 +226,17 @@ def launches(monkeypatch) -> list[tuple[Any, ...]]:
     """Shape of `words`, and the rows, of each mask that is launched."""
     seen, mask = [], dispatch.mask
 
-    def recorded(logits, words, row):
+    def recorded(logits, words, row, *more):
         seen.append((tuple(words.shape), row.tolist()))
-        mask(logits, words, row)
+        mask(logits, words, row, *more)
 
     monkeypatch.setattr(dispatch, "mask", recorded)
     return seen
 
 
 def test_one_launch_for_the_batch_and_one_row_for_equal_states(launches):
-    processor = new("answer", None, "number", "answer")
+    names = ["answer", None, "number", "answer"]
+    processor = ConstraintLogitsProcessor([None if name is None else constraint(name) for name in names])
     processed(processor, [[]] * 4)
     y, n = ids("y"), ids("n")
     processed(processor, [y, y, ids("1"), n])
@@ -236,14 +244,14 @@ def test_one_launch_for_the_batch_and_one_row_for_equal_states(launches):
     assert launches == [((2, num_words), [0, -1, 1, 0]), ((3, num_words), [0, -1, 1, 2])]
 
 
-def test_nothing_is_launched_where_nothing_is_constrained(launches):
+def test_nothing_is_launched_where_nothing_is_constrained(launches, new):
     processor = new(None, None)
     assert processed(processor, [[], []]) == [set(range(vocabulary().num_tokens))] * 2
     assert processed(processor, [[3], [4]]) == [set(range(vocabulary().num_tokens))] * 2
     assert launches == []
 
 
-def test_own_time_adds_up_until_reset():
+def test_own_time_adds_up_until_reset(new):
     processor = new("number")
     assert processor.constraint_seconds == 0
     processed(processor, [[]])
@@ -258,7 +266,8 @@ def test_own_time_adds_up_until_reset():
 def test_on_a_gpu_the_result_is_that_of_the_cpu(rng):
     width = vocabulary().num_tokens + 5
     names = ["answer", None, "number", "symbols"]
-    on_cpu, on_gpu = new(*names), new(*names)
+    constraints = [None if name is None else constraint(name) for name in names]
+    on_cpu, on_gpu = ConstraintLogitsProcessor(constraints), ConstraintLogitsProcessor(constraints)
     rows = [[] for _ in names]
     for _ in range(6):
         input_ids, logits = torch.tensor([PROMPT + row for row in rows]), torch.randn(len(rows), width)

@@ -1,21 +1,23 @@
 r"""Formats: what the keyword `format` asserts about strings, each a pattern of characters from its standard.
 
-A pattern is read when its format is first used in a process. None has an assertion such as a lookahead in it, so its
-expression has no intersection, and that strings exist is known without a search. Leap seconds and the year 0000, which
-RFC 3339 has, are left out, since common checkers refuse them; so is the dot at the end of a host name. The punycode of
-a label that begins with "xn--" isn't looked into.
+A pattern is read when its format is first used in a process. Leap seconds and the year 0000, which RFC 3339 has, are
+left out, since common checkers refuse them; so is the dot at the end of a host name, and labels that begin with
+"xn--", since what their punycode says isn't looked into. Which texts are patterns (`regex`) isn't regular: written are
+those that both ECMAScript and Python take, with groups nested at most _GROUPS deep.
 """
 
 from __future__ import annotations
 
+import re
 import warnings
 from functools import lru_cache
 
-from outlines.constraints.expression import concat
+from outlines.constraints.expression import Expression, concat, star, union
+from outlines.constraints.json_schema.host_names import idn_hostname
 from outlines.constraints.json_schema.text import QUOTE, encode
 from outlines.constraints.json_schema.value_sets import StringCase
 from outlines.constraints.regex import read
-from outlines.exceptions import UnsupportedKeywordError, shorten
+from outlines.exceptions import SchemaError, shorten
 
 __all__ = ["ANNOTATIONS", "FORMATS", "check_format", "format_case"]
 
@@ -58,9 +60,20 @@ _IPV6 = (
     + ")"
 )
 
-# RFC 1123, section 2.1: labels of 63 characters, 253 in all
+# RFC 1123, section 2.1: labels of 63 characters, 253 in all; none begins with "xn--"
 _LETTER = r"[A-Za-z0-9]"
-_LABEL = rf"{_LETTER}(?:[A-Za-z0-9-]{{0,61}}{_LETTER})?"
+
+
+def _more(count: int) -> str:
+    """Give the rest of a label after a letter."""
+    return rf"(?:[A-Za-z0-9-]{{0,{count}}}{_LETTER})?"
+
+
+_LABEL = (
+    rf"(?:[A-WYZa-wyz0-9]{_more(61)}"
+    rf"|[Xx](?:[A-MO-Za-mo-z0-9]{_more(60)}|-[A-Za-z0-9-]{{0,60}}{_LETTER}"
+    rf"|[Nn](?:{_LETTER}{_more(59)}|-{_LETTER}{_more(58)})?)?)"
+)
 _HOSTNAME = rf"{_LABEL}(?:\.{_LABEL})*"
 _MAX_HOSTNAME = 253
 
@@ -113,6 +126,37 @@ _URI_TEMPLATE = rf"(?:[!#$&-;=?-\[\]_a-z~{_UCSCHAR}{_IPRIVATE}]|%[0-9A-Fa-f]{{2}
 # RFC 6901, section 3
 _JSON_POINTER = r"(?:/(?:[^~/]|~[01])*)*"
 
+
+def _regex() -> Expression:
+    """Give the patterns that ECMA-262 (with the flag u) and Python's `re` take alike, without references to groups."""
+    escape = r"\\(?:[dDsSwWtnrfv\\/.^$()\[\]{}|*+?]|x[0-9A-Fa-f]{2}|u[0-9A-Fa-f]{4})"
+    plain = rf"(?:[^\\/.^$()\[\]{{}}|*+?\x00-\x1F\x7F\uD800-\uDFFF]|{escape})"
+    members = [chr(code) for code in range(0x20, 0x7F) if chr(code) not in "\\^]-[&~|"]
+    ranges = "|".join(f"{re.escape(low)}-[{''.join(map(re.escape, members[i:]))}]" for i, low in enumerate(members))
+    member = rf"(?:[^\\\]\[^&~|\x00-\x1F\x7F-]|{ranges}|{escape})"
+    count = "|".join(
+        [rf"{low}(?:,(?:[{low}-9]|[1-9][0-9])?)?" for low in range(10)]
+        + [rf"{ten}{low}(?:,(?:{ten}[{low}-9]{f'|[{ten + 1}-9][0-9]' if ten < 9 else ''})?)?"
+           for ten in range(1, 10) for low in range(10)]
+    )  # fmt: skip
+
+    def written(pattern: str) -> Expression:
+        return read(pattern, encode=encode)
+
+    one = written(rf"\[\^?{member}+\]|\.|{plain}")
+    repeated = written(rf"(?:[*+?]\??|\{{(?:{count})\}}\??)?")
+    ways = union(concat(one, repeated), written(r"[|^$]|\\[bB]"))
+    pattern = star(ways)
+    for _ in range(_GROUPS):
+        group = concat(written(r"\((?:\?:)?"), pattern, written(r"\)"), repeated)
+        lookahead = concat(written(r"\(\?[=!]"), pattern, written(r"\)"))
+        pattern = star(union(ways, group, lookahead))
+    return pattern
+
+
+#: How deep groups may be nested in a `regex`.
+_GROUPS = 3
+
 #: Pattern of each format, in the syntax of `re`; a dot in none of them means any character.
 FORMATS: dict[str, str] = {
     "date": _DATE,
@@ -142,23 +186,18 @@ FORMATS: dict[str, str] = {
 #: Formats that say what a string is for and nothing about its characters; Pydantic writes them.
 ANNOTATIONS = frozenset("binary password path file-path directory-path".split())
 
-_REFUSED = {
-    "regex": "which texts are patterns isn't a regular question (brackets nest); take it out, and check the result",
-    "idn-hostname": "`idn-hostname` is not enforced yet; take it out, and check the result yourself",
-}
 
-
-def check_format(name: str, pointer: str) -> None:
+def check_format(name: str, pointer: str, refuses_unknown: bool = False) -> None:
     """Check that a format can be enforced; warn of one that isn't known, since it's ignored.
 
     Raises
     ------
-    UnsupportedKeywordError
-        If the standard has the format and the engine hasn't.
+    SchemaError
+        If a format isn't known, and such are refused.
     """
-    if name in _REFUSED:
-        raise UnsupportedKeywordError(pointer, _REFUSED[name])
-    if name not in FORMATS and name not in ANNOTATIONS:
+    if not is_known(name):
+        if refuses_unknown:
+            raise SchemaError(pointer, f"the format {shorten(name)} is not known; use `pattern`, or take it out")
         warnings.warn(
             f"{pointer}: the format {shorten(name)} is not known, so it's ignored; use `pattern` to enforce it",
             UserWarning,
@@ -169,7 +208,18 @@ def check_format(name: str, pointer: str) -> None:
 @lru_cache(maxsize=256)
 def format_case(name: str) -> StringCase:
     """Give the strings of a format: all of them for one that isn't known, or is only an annotation."""
-    if name not in FORMATS:
+    if name == "idn-hostname":
+        texts = idn_hostname(read(_LABEL, encode=encode))
+    elif name == "regex":
+        texts = _regex()
+    elif name in FORMATS:
+        texts = read(FORMATS[name], encode=encode)
+    else:
         return StringCase()
-    high = _MAX_HOSTNAME if name == "hostname" else None
-    return StringCase(high=high, pattern=concat(read(FORMATS[name], encode=encode), QUOTE))
+    high = _MAX_HOSTNAME if name in ("hostname", "idn-hostname") else None
+    return StringCase(high=high, pattern=concat(texts, QUOTE))
+
+
+def is_known(name: str) -> bool:
+    """Tell whether a format says something, or that it says nothing."""
+    return name in FORMATS or name in ANNOTATIONS or name in ("idn-hostname", "regex")

@@ -1,4 +1,4 @@
-"""The keywords of JSON Schema: what value each may have, where schemas stand within it, which aren't enforced yet."""
+"""The keywords of JSON Schema: what value each may have, where schemas stand within it, which drafts have it."""
 
 from __future__ import annotations
 
@@ -7,15 +7,17 @@ from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
 
-from outlines.constraints.expression import concat
+from outlines.constraints.expression import Expression, concat
 from outlines.constraints.json_schema.formats import check_format
 from outlines.constraints.json_schema.numbers import MAX_DIGITS
 from outlines.constraints.json_schema.text import QUOTE, encode
 from outlines.constraints.json_schema.value_sets import StringCase, string_case
 from outlines.constraints.regex import search
-from outlines.exceptions import LimitError, PatternError, SchemaError, UnsupportedKeywordError, shorten
+from outlines.exceptions import LimitError, PatternError, SchemaError, shorten
+from outlines.types.json_options import DEFAULTS, JsonOptions
 
-__all__ = ["NOT_YET", "TYPES", "Place", "check_keywords", "escape_pointer", "read_pattern"]
+__all__ = ["TYPES", "Place", "check_keywords", "effective", "escape_pointer", "read_name_pattern",
+           "read_pattern"]  # fmt: skip
 
 _MAX_BITS = MAX_DIGITS * 3  # a digit has 3.3 bits
 
@@ -24,68 +26,61 @@ TYPES = ("null", "boolean", "number", "string", "array", "object")
 #: A schema within a document, and the JSON pointer to it.
 Place = tuple[Any, str]
 
-#: Keywords that assert something the engine doesn't enforce yet, with the values for which they assert nothing.
-NOT_YET: dict[str, tuple[Any, ...]] = {
-    "not": (False,),
-    "if": (),
-    "then": (),
-    "else": (),
-    "patternProperties": ({},),
-    "propertyNames": (True, {}),
-    "minProperties": (0,),
-    "maxProperties": (),
-    "dependentRequired": ({},),
-    "dependentSchemas": ({},),
-    "dependencies": ({},),
-    "unevaluatedProperties": (True, {}),
-    "unevaluatedItems": (True, {}),
-    "contains": (),
-    "minContains": (),
-    "maxContains": (),
-    "uniqueItems": (False,),
-    "multipleOf": (),
-    "$dynamicRef": (),
-    "$recursiveRef": (),
-}
+#: The draft that brought a keyword; up to the one before, it means nothing.
+_SINCE: dict[str, int] = {
+    **dict.fromkeys(("const", "contains", "propertyNames"), 6),
+    **dict.fromkeys(("if", "then", "else"), 7),
+    **dict.fromkeys(("dependentRequired", "dependentSchemas", "unevaluatedItems", "unevaluatedProperties",
+                     "minContains", "maxContains", "$recursiveRef"), 2019),
+    **dict.fromkeys(("prefixItems", "$dynamicRef"), 2020),
+}  # fmt: skip
+
+#: Keywords of the vocabularies other than validation.
+_NOT_VALIDATION = frozenset(
+    "$ref $dynamicRef $recursiveRef allOf anyOf oneOf not if then else dependentSchemas properties patternProperties "
+    "additionalProperties propertyNames items prefixItems additionalItems contains unevaluatedItems "
+    "unevaluatedProperties $id id $schema".split()
+)
 
 #: Keywords that mean something only beside another one, without which they are inert.
 _ONLY_BESIDE = {"then": "if", "else": "if", "minContains": "contains", "maxContains": "contains"}
 
 
-def check_keywords(schema: dict[str, Any], pointer: str) -> list[Place]:
+def effective(schema: dict[str, Any], draft: int | None, asserts: bool) -> dict[str, Any]:
+    """Give a schema without the keywords that mean nothing in its draft (None is any) or its vocabularies."""
+    if draft is not None:
+        if draft <= 7 and "$ref" in schema:
+            return {"$ref": schema["$ref"]}
+        if any(_SINCE.get(keyword, 0) > draft for keyword in schema):
+            schema = {keyword: value for keyword, value in schema.items() if _SINCE.get(keyword, 0) <= draft}
+    if not asserts:
+        schema = {keyword: value for keyword, value in schema.items() if keyword in _NOT_VALIDATION}
+    return schema
+
+
+def check_keywords(schema: dict[str, Any], pointer: str, options: JsonOptions = DEFAULTS) -> list[Place]:
     """Check the keywords of one schema, and give the schemas that stand within them.
 
     Raises
     ------
     SchemaError
         If a keyword has a value that it can't have.
-    UnsupportedKeywordError
-        If a keyword isn't enforced yet and would assert something.
     """
     within: list[Place] = []
     for keyword, value in schema.items():
         schemas = _SCHEMAS.get(keyword)
         if schemas is not None:
+            beside = _ONLY_BESIDE.get(keyword)
+            if beside is not None and beside not in schema:
+                continue
             within += schemas(value, f"{pointer}/{keyword}")
             continue
         check = _VALUES.get(keyword)
         if check is not None:
             check(value, pointer, keyword)
-        elif keyword in NOT_YET:
-            _refuse(schema, keyword, pointer)
+        elif keyword == "format":
+            _check_format(value, pointer, options)
     return within
-
-
-def _refuse(schema: dict[str, Any], keyword: str, pointer: str) -> None:
-    value = schema[keyword]
-    if any(value is inert or (value == inert and type(value) is type(inert)) for inert in NOT_YET[keyword]):
-        return
-    beside = _ONLY_BESIDE.get(keyword)
-    if beside is not None and beside not in schema:
-        return
-    raise UnsupportedKeywordError(
-        f"{pointer}/{keyword}", f"`{keyword}` is not enforced yet; take it out, and check the result yourself"
-    )
 
 
 def escape_pointer(name: str) -> str:
@@ -96,6 +91,19 @@ def escape_pointer(name: str) -> str:
 @lru_cache(maxsize=512)
 def _pattern_case(pattern: str) -> StringCase:
     return string_case(concat(search(pattern, dialect="ecma", encode=encode), QUOTE))
+
+
+@lru_cache(maxsize=512)
+def _name_pattern(pattern: str) -> Expression:
+    return concat(search(pattern, dialect="ecma", encode=encode), QUOTE)
+
+
+def read_name_pattern(pattern: str, pointer: str) -> Expression:
+    """Give the names in which a pattern is found, as one expression."""
+    try:
+        return _name_pattern(pattern)
+    except PatternError as error:
+        raise SchemaError(pointer, str(error)) from error
 
 
 def read_pattern(pattern: str, pointer: str) -> StringCase:
@@ -132,6 +140,12 @@ def _check_number(value: Any, pointer: str, keyword: str) -> None:
     check_digits(value, f"{pointer}/{keyword}")
 
 
+def _check_multiple(value: Any, pointer: str, keyword: str) -> None:
+    _check_number(value, pointer, keyword)
+    if value <= 0:
+        raise _expected(f"{pointer}/{keyword}", "a number above 0", value)
+
+
 def _check_exclusive(value: Any, pointer: str, keyword: str) -> None:
     if not isinstance(value, bool):
         _check_number(value, pointer, keyword)
@@ -143,10 +157,11 @@ def _check_pattern(value: Any, pointer: str, keyword: str) -> None:
     read_pattern(value, f"{pointer}/{keyword}")
 
 
-def _check_format(value: Any, pointer: str, keyword: str) -> None:
+def _check_format(value: Any, pointer: str, options: JsonOptions) -> None:
     if not isinstance(value, str):
-        raise _expected(f"{pointer}/{keyword}", "the name of a format", value)
-    check_format(value, f"{pointer}/{keyword}")
+        raise _expected(f"{pointer}/format", "the name of a format", value)
+    if options.formats == "assert":
+        check_format(value, f"{pointer}/format", options.unknown_formats == "error")
 
 
 def _check_enum(value: Any, pointer: str, keyword: str) -> None:
@@ -194,6 +209,19 @@ def _check_required(value: Any, pointer: str, keyword: str) -> None:
         raise _expected(f"{pointer}/{keyword}", "a list of names", value)
 
 
+def _check_flag(value: Any, pointer: str, keyword: str) -> None:
+    if not isinstance(value, bool):
+        raise _expected(f"{pointer}/{keyword}", "true or false", value)
+
+
+def _check_dependent(value: Any, pointer: str, keyword: str) -> None:
+    if not isinstance(value, dict):
+        raise _expected(f"{pointer}/{keyword}", "an object of lists of names", value)
+    for name, names in value.items():
+        if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+            raise _expected(f"{pointer}/{keyword}/{escape_pointer(name)}", "a list of names", names)
+
+
 _VALUES: dict[str, Callable[[Any, str, str], None]] = {
     "type": _check_type,
     "enum": _check_enum,
@@ -204,7 +232,13 @@ _VALUES: dict[str, Callable[[Any, str, str], None]] = {
     "minLength": _check_count,
     "maxLength": _check_count,
     "pattern": _check_pattern,
-    "format": _check_format,
+    "minProperties": _check_count,
+    "maxProperties": _check_count,
+    "minContains": _check_count,
+    "maxContains": _check_count,
+    "uniqueItems": _check_flag,
+    "dependentRequired": _check_dependent,
+    "multipleOf": _check_multiple,
     "minimum": _check_number,
     "maximum": _check_number,
     "exclusiveMinimum": _check_exclusive,
@@ -221,6 +255,21 @@ def _named_schemas(value: Any, pointer: str) -> list[Place]:
     if not all(isinstance(name, str) for name in value):
         raise _expected(pointer, "names that are strings", value)
     return [(part, f"{pointer}/{escape_pointer(name)}") for name, part in value.items()]
+
+
+def _pattern_schemas(value: Any, pointer: str) -> list[Place]:
+    places = _named_schemas(value, pointer)
+    for pattern, (_, place) in zip(value, places, strict=True):
+        read_name_pattern(pattern, place)
+    return places
+
+
+def _dependencies(value: Any, pointer: str) -> list[Place]:
+    places = _named_schemas(value, pointer)
+    for names, place in places:
+        if isinstance(names, list) and not all(isinstance(name, str) for name in names):
+            raise _expected(place, "a list of names", names)
+    return [(part, place) for part, place in places if not isinstance(part, list | str)]  # a name alone: draft 3
 
 
 def _one_schema(value: Any, pointer: str) -> list[Place]:
@@ -252,4 +301,9 @@ _SCHEMAS: dict[str, Callable[[Any, str], list[Place]]] = {
     "anyOf": _branches,
     "allOf": _branches,
     "oneOf": _branches,
+    **dict.fromkeys(("not", "if", "then", "else", "propertyNames", "contains", "unevaluatedItems",
+                     "unevaluatedProperties"), _one_schema),
+    "patternProperties": _pattern_schemas,
+    "dependentSchemas": _named_schemas,
+    "dependencies": _dependencies,
 }

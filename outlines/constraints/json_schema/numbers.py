@@ -1,15 +1,15 @@
 """The texts of JSON numbers, all or within bounds.
 
-A number without bounds has any exponent. Within bounds it's written without one: with a free mantissa, which
-exponents are within a bound isn't a regular question, and every finite decimal can be written without. Comparisons are
-of digits with digits, so bounds are exact.
+A number without bounds has any exponent. Within bounds it's written without one, or with one digit before the point
+that isn't 0, as `json.dumps` does: with a free mantissa, which exponents are within a bound isn't a regular question.
+Comparisons are of digits with digits, so bounds are exact.
 """
 
 from __future__ import annotations
 
 from fractions import Fraction
 from functools import lru_cache
-from typing import TypeAlias
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from outlines.constraints.expression import (
     EMPTY,
@@ -24,9 +24,15 @@ from outlines.constraints.expression import (
     star,
     union,
 )
+from outlines.constraints.items import Literal, Symbol, Symbols, Union
+from outlines.constraints.json_schema.decimals import Magnitudes
 from outlines.exceptions import LimitError
+from outlines.types.json_options import JsonOptions
 
-__all__ = ["INTEGER", "NUMBER", "number_texts"]
+if TYPE_CHECKING:
+    from outlines.constraints.json_schema.value_sets import NumberCase
+
+__all__ = ["INTEGER", "NUMBER", "NumberForms", "number_symbol", "number_texts"]
 
 _DIGIT = byte_range(0x30, 0x39)
 _ZERO = literal(b"0")
@@ -36,8 +42,8 @@ _MINUS = literal(b"-")
 
 _NATURAL = union(_ZERO, concat(_NOT_ZERO, star(_DIGIT)))
 _FRACTION = concat(_POINT, repeat(_DIGIT, 1))
-_EXPONENT = concat(byte_class(1 << ord("e") | 1 << ord("E")), optional(byte_class(1 << 0x2B | 1 << 0x2D)),
-                   repeat(_DIGIT, 1))  # fmt: skip
+_E = byte_class(1 << ord("e") | 1 << ord("E"))
+_EXPONENT = concat(_E, optional(byte_class(1 << ord("+") | 1 << ord("-"))), repeat(_DIGIT, 1))
 
 INTEGER = concat(optional(_MINUS), _NATURAL)
 NUMBER = concat(INTEGER, optional(_FRACTION), optional(_EXPONENT))
@@ -50,9 +56,48 @@ def number_texts(
     """Give the texts of the numbers within bounds; None is no bound, `open` excludes the bound itself."""
     if low is None and high is None:
         return INTEGER if is_integer else NUMBER
-    positive = _magnitudes(is_integer, low, low_open, high, high_open)
+    bounds = low, low_open, high, high_open
     opposite = None if high is None else -high, high_open, None if low is None else -low, low_open
-    return union(positive, concat(_MINUS, _magnitudes(is_integer, *opposite)))
+    ways = [_magnitudes(is_integer, *bounds), concat(_MINUS, _magnitudes(is_integer, *opposite))]
+    if not is_integer:
+        ways += [_scientific(*bounds), concat(_MINUS, _scientific(*opposite))]
+    return union(*ways)
+
+
+def _scientific(low: Fraction | None, low_open: bool, high: Fraction | None, high_open: bool) -> Expression:
+    """Give the unsigned texts within bounds with an exponent after one digit, not 0, and its places."""
+    if high is not None and (high <= 0 or (low is not None and low > high)):
+        return EMPTY
+    least = None if low is None or low <= 0 else _power_of_ten(low)
+    most = None if high is None else _power_of_ten(high)
+    first, last = None if least is None else least + 1, None if most is None else most - 1
+    ways = [concat(_NOT_ZERO, optional(_FRACTION), _powers(first, last))]
+    for power in {power for power in (least, most) if power is not None}:
+        scale = Fraction(10) ** power
+        bottom, is_above = (low / scale, low_open) if low is not None and power == least else (Fraction(1), False)
+        top, is_below = (high / scale, high_open) if high is not None and power == most else (Fraction(10), True)
+        if bottom <= top:
+            ways.append(concat(_magnitudes(False, bottom, is_above, top, is_below), _powers(power, power)))
+    return union(*ways)
+
+
+def _power_of_ten(number: Fraction) -> int:
+    """Give the exponent of a positive number with one digit before its point."""
+    power = len(str(number.numerator)) - len(str(number.denominator))
+    return power if Fraction(10) ** power <= number else power - 1
+
+
+def _powers(low: int | None, high: int | None) -> Expression:
+    """Give the texts of the exponents from one to another, with their e."""
+    ways = []
+    for sign, (first, last) in (
+        (optional(byte_class(1 << ord("+"))), (low, high)),
+        (_MINUS, (None if high is None else -high, None if low is None else -low)),
+    ):
+        if last is None or last >= 0:
+            bounds = Fraction(max(first or 0, 0)), False, None if last is None else Fraction(last), False
+            ways.append(concat(sign, star(_ZERO), _magnitudes(True, *bounds)))
+    return concat(_E, union(*ways))
 
 
 def _magnitudes(
@@ -99,6 +144,61 @@ def _decimal(value: Fraction) -> tuple[str, str]:
 
 #: Digits of a bound; a double has at most 309 before its point.
 MAX_DIGITS = 400
+
+
+class NumberForms(NamedTuple):
+    """Which texts of a number are written: the options of `JsonOptions`."""
+
+    all_forms: bool = False
+    max_digits: int | None = None
+    max_exponent: int | None = None
+
+    @classmethod
+    def of(cls, options: JsonOptions) -> NumberForms:
+        """Give what the options say."""
+        return cls(options.number_forms == "all", options.max_digits, options.max_exponent)
+
+
+_PLAIN = NumberForms()
+_MINUS_SIGN = Literal(b"-")
+
+
+@lru_cache(maxsize=1024)
+def number_symbol(case: NumberCase, forms: NumberForms = _PLAIN) -> Symbol:
+    """Give what writes the numbers of a case: bounds alone as an expression, all else as arithmetic."""
+    bounds = case.low, case.low_open, case.high, case.high_open
+    if forms == _PLAIN and case.multiple is None and not case.not_multiples and not case.excluded:
+        return number_texts(case.is_integer, *bounds)
+    while True:
+        positive, negative = _magnitudes_of(case, forms, 1).start(), _magnitudes_of(case, forms, -1).start()
+        ways: list[Symbols] = [] if positive is None else [(positive,)]
+        if negative is not None:
+            ways.append((_MINUS_SIGN, negative))
+        if ways or case.is_empty():
+            return Union(*ways)
+        if forms.max_digits is not None and forms.max_digits < 2 * MAX_DIGITS:  # as many as its shortest number needs
+            forms = forms._replace(max_digits=forms.max_digits + 1)
+        else:
+            forms = NumberForms(forms.all_forms)
+
+
+def _magnitudes_of(case: NumberCase, forms: NumberForms, sign: int) -> Magnitudes:
+    """Give what is written after a sign."""
+    low, low_open, high, high_open = case.low, case.low_open, case.high, case.high_open
+    if sign < 0:
+        low, high = None if high is None else -high, None if low is None else -low
+        low_open, high_open = high_open, low_open
+    if low is None or low < 0:
+        low, low_open = Fraction(0), False
+    is_free = case.low is None and case.high is None and case.step is None and not case.not_multiples
+    return Magnitudes(
+        low, low_open, high, high_open, case.step, tuple(sorted(case.not_multiples)),
+        frozenset(sign * number for number in case.excluded if sign * number >= 0),
+        has_fraction=forms.all_forms or not case.is_integer,
+        has_exponent=forms.all_forms or (is_free and not case.excluded),
+        max_digits=forms.max_digits,
+        max_exponent=forms.max_exponent,
+    )  # fmt: skip
 
 
 def _digits(low: int, high: int) -> Expression:

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import json
 import re
-from functools import lru_cache
+from decimal import Decimal
+from functools import cache, lru_cache
 from typing import Any
 
 from outlines.constraints import characters
@@ -17,12 +18,14 @@ from outlines.constraints.expression import (
     Expression,
     byte_class,
     concat,
+    intersection,
     literal,
     star,
     union,
 )
 
-__all__ = ["ANY_TEXT", "CHARACTER", "QUOTE", "STRING_REST", "dump", "encode", "is_text", "name_text", "unescape"]
+__all__ = ["ANY_TEXT", "CHARACTER", "QUOTE", "STRING_REST", "Spelling", "dump", "encode", "is_text",
+           "name_text", "spelling"]  # fmt: skip
 
 QUOTE = literal(b'"')
 
@@ -40,7 +43,10 @@ _SHORT_ESCAPES = {
 @lru_cache(maxsize=4096)
 def encode(ranges: Characters) -> Expression:
     """Give the ways to write one character of a set within a JSON string."""
-    ways = [characters.utf8(characters.intersection(ranges, _UNESCAPED))]
+    return union(characters.utf8(characters.intersection(ranges, _UNESCAPED)), _escapes(ranges))
+
+
+def _escapes(ranges: Characters) -> Expression:
     short = 0
     for code_point, letter in _SHORT_ESCAPES.items():
         if characters.contains(ranges, code_point):
@@ -51,8 +57,7 @@ def encode(ranges: Characters) -> Expression:
             escapes.append(concat(literal(b"u"), _between(_hex(low, 4), _hex(min(high, 0xFFFF), 4))))
         if high > 0xFFFF:
             escapes.append(_surrogate_pairs(max(low, 0x10000), high))
-    ways.append(concat(literal(b"\\"), union(*escapes)))
-    return union(*ways)
+    return concat(literal(b"\\"), union(*escapes))
 
 
 def _surrogate_pairs(low: int, high: int) -> Expression:
@@ -117,11 +122,13 @@ ANY_TEXT = star(CHARACTER)
 STRING_REST = concat(ANY_TEXT, QUOTE)
 
 
-def dump(value: Any) -> bytes:
+def dump(value: Any, ascii_only: bool = False) -> bytes:
     """Give the one text of a scalar value that is generated where a schema names it."""
     if isinstance(value, str) and _PLAIN.fullmatch(value):
         return f'"{value}"'.encode()
-    return json.dumps(value, ensure_ascii=False).encode("utf-8", "surrogatepass")
+    if isinstance(value, Decimal):
+        return str(value).encode()
+    return json.dumps(value, ensure_ascii=ascii_only).encode("utf-8", "surrogatepass")
 
 
 def is_text(value: str) -> bool:
@@ -130,10 +137,48 @@ def is_text(value: str) -> bool:
 
 
 def name_text(name: str) -> bytes:
-    """Give a declared name as it's written, without the opening quote and with the closing one."""
+    """Give a name as one of its texts, without the opening quote and with the closing one."""
     return dump(name)[1:]
 
 
-def unescape(escape: bytes) -> bytes:
-    """Give an escape sequence (or a pair of surrogates) as `name_text` would write its character."""
-    return dump(json.loads(b'"' + escape + b'"'))[1:-1]
+class Spelling:
+    """How strings and names are spelt: in all ways, or in those of ASCII alone."""
+
+    def __init__(self, ascii_only: bool):
+        self._ascii_only = ascii_only
+        #: The rest of any string, with its closing quote.
+        self.string_rest = STRING_REST
+        if ascii_only:
+            self.string_rest = concat(star(union(_ASCII_AS_IT_IS, _escapes(characters.ALL))), QUOTE)
+
+    def written(self, pattern: Expression) -> Expression:
+        """Give the texts of a pattern, or of a part of one, that are spelt so."""
+        if not self._ascii_only:
+            return pattern
+        return self.string_rest if pattern is STRING_REST else intersection(pattern, _ASCII_TEXT)
+
+    def dump(self, value: Any) -> bytes:
+        """Give the one text of a scalar value that the schema names."""
+        return dump(value, self._ascii_only)
+
+    def name_text(self, name: str) -> bytes:
+        """Give a declared name as it's written, without the opening quote and with the closing one."""
+        return self.dump(name)[1:]
+
+    def canonical(self, name: bytes) -> bytes:
+        """Give a name as `name_text` would write it, from any way to write it."""
+        return name if b"\\" not in name else self.name_text(json.loads(b'"' + name))
+
+    def unescape(self, escape: bytes) -> bytes:
+        """Give an escape sequence (or a pair of surrogates) as `name_text` would write its character."""
+        return self.dump(json.loads(b'"' + escape + b'"'))[1:-1]
+
+
+_ASCII_TEXT = star(byte_class((1 << 128) - 1))
+_ASCII_AS_IT_IS = characters.utf8(characters.intersection(((0, 0x7F),), _UNESCAPED))
+
+
+@cache
+def spelling(ascii_only: bool) -> Spelling:
+    """Give the one spelling of a kind."""
+    return Spelling(ascii_only)

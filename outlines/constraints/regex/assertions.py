@@ -57,6 +57,19 @@ class Context(NamedTuple):
     required: frozenset[frozenset[_Code]]  # with one of each of these it must begin
 
 
+class Neighbour(NamedTuple):
+    """What is known of the text beside a tree, of which it may be asked.
+
+    A text's own edge, or text of which the character at this side is one of `characters`.
+    """
+
+    is_edge: bool
+    characters: Characters = ALL
+    may_be_empty: bool = False
+
+
+EDGE = Neighbour(is_edge=True)
+
 _After = dict[Context, Expression]
 
 
@@ -69,8 +82,10 @@ class Assertions:
         self.spelling = spelling
         self._numbers: dict[Characters, int] = {}
         self._behind: dict[_Code, int] = {}
+        self._is_unbounded = False
         self._ends: dict[tuple[Node, Context], frozenset[Context]] = {}
         self._moves: dict[tuple[Context, int], Context | None] = {}
+        self._languages: dict[tuple[Node, Context, frozenset[tuple[Context, Expression]]], Expression] = {}
         self._prepare(tree, is_repeated=False)
         self._behind_codes = list(self._behind)
         self._make_classes()
@@ -98,6 +113,7 @@ class Assertions:
                         f"most {LOOKAROUND_LENGTH} characters. Move it before the repetition, or bound what it "
                         "looks for.",
                     )
+                self._is_unbounded |= not node.is_owed
                 if not node.is_owed and node.body is not None:
                     stack.append((node.body, False))
             else:
@@ -252,11 +268,53 @@ class Assertions:
 
     def language(self) -> Expression:
         """Give the language of the whole tree."""
+        found = self.language_between(EDGE, EDGE)
+        assert found is not None, "at its own edges all is known of a text"
+        return found
+
+    def language_between(self, before: Neighbour, after: Neighbour) -> Expression | None:
+        """Give the language of the tree between two neighbours; None if it depends on more than is known of them."""
+        languages = set()
+        for start in self._contexts_behind(before):
+            outcomes = {end: self._may_go_on(end, after) for end in self.ends(self.tree, start)}
+            if None in outcomes.values() or (self._is_unbounded and not after.is_edge):
+                return None
+            rests = {end: EPSILON if outcome else EMPTY for end, outcome in outcomes.items()}
+            languages.add(self.read(self.tree, start, rests))
+        return languages.pop() if len(languages) == 1 else None
+
+    def _contexts_behind(self, before: Neighbour) -> set[Context]:
+        """Give all that may be known behind a neighbour: of all texts that end in one of its characters."""
         nowhere = Context(frozenset(), frozenset(), frozenset())
-        start = self._move(nowhere, self._class_of(BEGIN))
-        assert start is not None
-        ends = self.ends(self.tree, start)
-        return self.read(self.tree, start, {end: EPSILON if self._may_end(end) else EMPTY for end in ends})
+        begin = self._move(nowhere, self._class_of(BEGIN))
+        assert begin is not None
+        if before.is_edge:
+            return {begin}
+        contexts = [begin]
+        for context in contexts:
+            contexts += {end for end, _ in self._moves_within(context, ALL)}.difference(contexts)
+            if len(contexts) > REPETITION_CONTEXTS:
+                raise LimitError(
+                    "REPETITION_CONTEXTS",
+                    f"the lookbehinds of {shorten(self.pattern)} tell more than {REPETITION_CONTEXTS} situations "
+                    "apart; shorten them",
+                )
+        found = {end for context in contexts for end, _ in self._moves_within(context, before.characters)}
+        return found | {begin} if before.may_be_empty else found
+
+    def _may_go_on(self, context: Context, after: Neighbour) -> bool | None:
+        """Tell whether what is owed is met by a neighbour: by each of its texts, by none, or (None) by some."""
+        outcomes: set[bool | None] = set()
+        if after.is_edge or after.may_be_empty:
+            outcomes.add(self._may_end(context))
+        if not after.is_edge:
+            free = context._replace(behind=frozenset())
+            for class_, ranges in enumerate(self._classes):
+                if characters.intersection(ranges, after.characters):
+                    moved = self._move(free, class_)
+                    owes = moved is not None and bool(moved.forbidden or moved.required)
+                    outcomes.add(None if owes else moved is not None)
+        return outcomes.pop() if len(outcomes) == 1 else None
 
     def read(self, node: Node, context: Context, after: _After) -> Expression:
         """Give the language of a node in a context, each way followed by the language `after` the context it ends in.
@@ -285,6 +343,14 @@ class Assertions:
             return rests.pop()
         if isinstance(node, Ahead):
             return self._read_unbounded(node, context, after)
+        # copies of a repetition are read in each context by several others
+        key = (node, context, frozenset([(end, after[end]) for end in ends]))
+        found = self._languages.get(key)
+        if found is None:
+            found = self._languages[key] = self._read_composite(node, context, after)
+        return found
+
+    def _read_composite(self, node: Node, context: Context, after: _After) -> Expression:
         if isinstance(node, Alternatives):
             return union(*[self.read(part, context, after) for part in node.parts])
         if isinstance(node, Repeat):

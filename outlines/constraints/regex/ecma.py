@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from outlines.constraints import characters
-from outlines.constraints.characters import ALL, Characters
+from outlines.constraints.characters import Characters
 from outlines.constraints.regex.lookarounds import boundary, lookahead, lookbehind
 from outlines.constraints.regex.tree import (
     AT_BEGIN,
@@ -26,6 +26,7 @@ _QUANTIFIER = re.compile(r"(?:[*+?]|\{(?P<low>[0-9]+)(?P<comma>,(?P<high>[0-9]*)
 _HEX = {"x": re.compile(r"x([0-9a-fA-F]{2})"), "u": re.compile(r"u(?:\{([0-9a-fA-F]+)\}|([0-9a-fA-F]{4}))")}
 _CONTROLS = {"t": 9, "n": 10, "v": 11, "f": 12, "r": 13}
 _ECMA_CLASSES = {"d": characters.ECMA_DIGIT, "w": characters.ECMA_WORD, "s": characters.ECMA_SPACE}
+_PROPERTY = re.compile(r"\{(\w+)(?:=(\w+))?\}")
 _ECMA_GROUP = re.compile(r"\((?:\?(?:(?P<look><?[=!])|:|<(?P<name>[\w$]+)>))?")
 
 
@@ -205,20 +206,16 @@ class EcmaReader:
         return code_point
 
     def _property(self, start: int) -> Characters:
-        found = re.compile(r"\{(?:(?:General_Category|gc)=)?([\w=]+)\}").match(self.pattern, self.index)
-        known = {"Any": ALL, "ASCII": characters.ASCII}
-        name = found[1] if found else ""
+        found = _PROPERTY.match(self.pattern, self.index)
         try:
-            if name == "Assigned":
-                members = characters.complement(characters.general_category("Cn"))
-            else:
-                members = known[name] if name in known else characters.general_category(name)
+            members = characters.ecma_property(*(found.groups() if found else ("",)))
         except KeyError:
             shown = self.pattern[start : found.end() if found else self.index]
             raise self._error(
                 start,
-                rf"{shown} isn't a property that is known here: general categories are (\p{{L}}, \p{{Lu}}), and Any, "
-                r"ASCII and Assigned. Write its ranges out, as in [\u0370-\u03ff].",
+                rf"{shown} isn't a property that ECMA-262 has for single characters: there are general categories "
+                r"(\p{L}, \p{Lu}), scripts (\p{Script=Greek}, \p{scx=Grek}) and binary properties (\p{Alphabetic}), "
+                r"spelt just so. Correct it, or write its ranges out, as in [\u0370-\u03ff].",
             ) from None
         assert found is not None
         self.index = found.end()

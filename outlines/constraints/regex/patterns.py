@@ -7,13 +7,13 @@ from collections.abc import Iterator
 
 from outlines.constraints import characters
 from outlines.constraints.characters import ALL, Characters
-from outlines.constraints.expression import Expression
-from outlines.constraints.regex.assertions import Assertions
+from outlines.constraints.expression import Expression, is_empty
+from outlines.constraints.regex.assertions import EDGE, Assertions, Neighbour
 from outlines.constraints.regex.ecma import EcmaReader
 from outlines.constraints.regex.python import PythonReader
 from outlines.constraints.regex.spelling import Encoder, Spelling
-from outlines.constraints.regex.tree import OneOf, Repeat, sequence
-from outlines.exceptions import PatternError
+from outlines.constraints.regex.tree import Node, OneOf, Repeat, sequence
+from outlines.exceptions import ConstraintError, PatternError
 
 
 def read(pattern: str, flags: int = 0, *, encode: Encoder = characters.utf8) -> Expression:
@@ -70,8 +70,8 @@ def search(
     return _read(readers[dialect], pattern, 0, encode, any_character)
 
 
-def looks_around(pattern: str) -> bool:
-    """Tell whether a pattern of Python's `re` has assertions, so that it may depend on what stands beside its match.
+def tree_of(pattern: str) -> Node:
+    """Read a pattern of Python's `re` as a part of a larger tree; flags in it hold for it alone.
 
     Raises
     ------
@@ -79,7 +79,35 @@ def looks_around(pattern: str) -> bool:
         If it can't be read.
     """
     with _deep_nesting_named(pattern):
-        return not PythonReader(pattern, 0).tree.is_plain
+        return PythonReader(pattern, 0).tree
+
+
+def read_tree(tree: Node, name: str, before: Neighbour = EDGE, after: Neighbour = EDGE) -> Expression | None:
+    """Give the language of a tree between two neighbours; `name` is how errors show it.
+
+    None if its assertions ask for more than is known of the neighbours.
+    """
+    spelling = Spelling(characters.utf8)
+    with _deep_nesting_named(name):
+        if tree.is_plain:
+            return spelling.read(tree)
+        return Assertions(tree, name, spelling).language_between(before, after)
+
+
+def blind_alley(pattern: str) -> int | None:
+    """Give the position in a pattern without a match from where on nothing can match it; None if it isn't found."""
+    anything = Repeat(OneOf(ALL), 0, None)
+    alley = None
+    for end in range(len(pattern), 0, -1):
+        try:
+            tree = tree_of(pattern[:end])
+            found = read_tree(sequence([tree, anything]), pattern)
+        except ConstraintError:
+            continue  # cut in the middle of something
+        if found is None or not is_empty(found):
+            break
+        alley = end - 1
+    return alley
 
 
 def _read(

@@ -20,6 +20,8 @@ from outlines.constraints.regex.tree import (
     Behind,
     Node,
     OneOf,
+    ends_at_one_place,
+    first_characters,
     one_of,
     repetition,
     sequence,
@@ -200,29 +202,34 @@ class PythonReader:
             low, high, repeated = items[0][1]
             return self._possessive(self._sequence(repeated, flags), low, _bound(high), position)
         body = self._sequence(items, flags)
-        if body.width is None:
+        if not ends_at_one_place(body):
             raise self._error(
                 position,
-                "an atomic group of varying length forgets some ways to match, which isn't supported. Write (?:...) "
-                "if no text needs them.",
+                "an atomic group that may end at several places forgets some ways to match, which isn't supported. "
+                "Write (?:...) if no text needs them.",
             )
-        return body  # all ways to match end at one place, so none is forgotten
+        return body  # no way to match is forgotten
 
     def _possessive(self, body: Node, low: int, high: int | None, position: int) -> Node:
         """Make a repetition that stops only where its body can't match again."""
         if body.width is not None and (low == high or body.width == 0):
             return repetition(body, low, high, self.pattern, position)
-        if body.width is None:
+        if not ends_at_one_place(body) or (body.width is None and first_characters(body) is None):
             raise self._error(
                 position,
-                "a possessive repetition of what varies in length forgets some ways to match, which isn't supported. "
-                "Drop the + behind the quantifier if no text needs them.",
+                "a possessive repetition of what may end at several places forgets some ways to match, which isn't "
+                "supported. Drop the + behind the quantifier if no text needs them.",
             )
         stop = lookahead(body, True, position)
         if high is None:
-            return sequence([repetition(body, low, None, self.pattern, position), stop])
-        fewer = repetition(body, low, high - 1, self.pattern, position)
-        return Alternatives([sequence([fewer, stop]), repetition(body, high, high, self.pattern, position)])
+            repeated = sequence([repetition(body, low, None, self.pattern, position), stop])
+        else:
+            fewer = repetition(body, low, high - 1, self.pattern, position)
+            most = repetition(body, high, high, self.pattern, position)
+            repeated = Alternatives([sequence([fewer, stop]), most])
+        repeated.is_possessive = True
+        repeated.first = first_characters(body) if low else None
+        return repeated
 
 
 def _bound(high: Any) -> int | None:

@@ -46,6 +46,8 @@ class Node:
     is_plain: bool = True
     width: int | None = 0
     parts: tuple[Node, ...] = ()
+    is_possessive: bool = False  # a repetition that stops only where its body can't match again
+    first: Characters | None = None  # of a possessive repetition that can't be empty
 
 
 class Text(Node):
@@ -141,7 +143,7 @@ def sequence(parts: Iterable[Node]) -> Node:
     """Make a sequence flat, with neighbouring texts joined."""
     flat: list[Node] = []
     for part in parts:
-        flat.extend(part.parts if isinstance(part, Sequence) else (part,))
+        flat.extend(part.parts if isinstance(part, Sequence) and not part.is_possessive else (part,))
     joined: list[Node] = []
     for is_text, run in groupby(flat, lambda part: isinstance(part, Text)):
         if is_text:
@@ -176,3 +178,39 @@ def repetition(body: Node, low: int, high: int | None, pattern: str, position: i
     for _ in range(copies - low):
         rest = Repeat(sequence([body, rest]), 0, 1)
     return sequence([body] * low + [rest])
+
+
+def ends_at_one_place(node: Node) -> bool:
+    """Tell whether all ways to match, from one place in one text, end at one place. If in doubt, no."""
+    if node.width is not None or node.is_possessive:
+        return True
+    if isinstance(node, Sequence):
+        return all(map(ends_at_one_place, node.parts))
+    if isinstance(node, Alternatives):
+        taken: Characters = NONE
+        for part in node.parts:
+            first = first_characters(part)
+            if first is None or characters.intersection(taken, first) or not ends_at_one_place(part):
+                return False
+            taken = characters.union(taken, first)
+        return True
+    return isinstance(node, Repeat) and node.low == node.high and ends_at_one_place(node.body)
+
+
+def first_characters(node: Node) -> Characters | None:
+    """Give a set that holds the first characters of all that a node matches; None if that may be empty."""
+    if isinstance(node, Text):
+        return characters.character(ord(node.text[0])) if node.text else None
+    if isinstance(node, OneOf):
+        return node.members
+    if node.first is not None:
+        return node.first
+    if isinstance(node, Alternatives):
+        sets = [first_characters(part) for part in node.parts]
+        return None if None in sets or not sets else characters.union(*sets)  # type: ignore[arg-type]
+    if isinstance(node, Repeat):
+        return first_characters(node.body) if node.low else None
+    for part in node.parts if isinstance(node, Sequence) else ():
+        if not isinstance(part, Behind | Ahead):
+            return first_characters(part)
+    return None

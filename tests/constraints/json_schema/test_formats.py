@@ -7,6 +7,7 @@ import gzip
 import json
 import re
 import string
+import unicodedata
 import warnings
 from collections import Counter
 from pathlib import Path
@@ -18,7 +19,9 @@ from outlines.constraints.expression import EMPTY, EPSILON, matches
 from outlines.constraints.json_schema.formats import ANNOTATIONS, FORMATS, format_case
 from outlines.constraints.json_schema.text import dump
 from outlines.engine import Constraint, Vocabulary
-from outlines.exceptions import EmptyLanguageError, SchemaError, UnsupportedKeywordError
+from outlines.exceptions import EmptyLanguageError, SchemaError
+from outlines.types import JsonSchema
+from tests.proof import random_walk
 
 CHECKER = Draft202012Validator.FORMAT_CHECKER
 SUITE = Path(__file__).resolve().parents[4] / "shared" / "data" / "json-schema-test-suite.json.gz"
@@ -53,7 +56,7 @@ CASES: dict[str, tuple[list[str], list[str]]] = {
     ),
     "idn-email": (["δοκιμή@παράδειγμα.gr", '"é"@x', "a@b"], ["δοκιμή", "é é@x"]),
     "hostname": (
-        ["localhost", "a.b-c.d1", "1.2.3.4", "XN--nxasmq6b", f"{LABEL}.org", HOST_OF_253],
+        ["localhost", "a.b-c.d1", "1.2.3.4", "xn-a", "a--b", f"{LABEL}.org", HOST_OF_253],
         ["", ".", ".a", "a..b", "-a", "a-", "a.-b", "a_b", "é", f"{LABEL}a", f"{HOST_OF_253}a", "a b", "a."],
     ),
     "ipv4": (
@@ -237,30 +240,32 @@ def test_dates_are_those_of_the_calendar():
             assert accepted == list(range(1, days + 1)), (year, month)
 
 
-#: Files of the official suite whose schemas are refused.
-SUITE_REFUSED = {"idn-hostname", "regex", "ecmascript-regex"}
-
-
 def is_known_failure(name, test):
-    """Leap seconds, which checkers refuse; and labels in punycode, which aren't decoded."""
+    """What the formats leave out, as the docs say: tests/official_suite.py lists it."""
+    text = test["data"]
     if name in ("time", "date-time"):
-        return test["valid"] and ":60" in test["data"]
-    return name == "hostname" and not test["valid"] and test["data"].lower().startswith("xn--")
+        return test["valid"] and ":60" in text  # leap seconds, which checkers refuse
+    if name in ("hostname", "idn-hostname") and test["valid"]:
+        return text.startswith("xn--") or ("\u200c" in text and "\u094d" not in text)
+    if name == "idn-hostname":
+        return len(text) in (60, 64) and "." not in text  # labels that are too long
+    if name in ("regex", "ecmascript-regex"):
+        return test["valid"] and text in _PATTERNS_THAT_PYTHON_READS_OTHERWISE
+    return False
 
 
-def test_the_official_suite_passes_but_for_leap_seconds_and_punycode(bytes_vocabulary, is_valid):
+#: Patterns of the suite that ECMA-262 takes and Python's `re` doesn't, or that lead back to a group.
+_PATTERNS_THAT_PYTHON_READS_OTHERWISE = ("(?<name>x)", "(?<n>a)\\k<n>", "(?<=a+)b", "[]", "[^]", "\\cA")
+
+
+def test_the_official_suite_passes_but_for_what_is_left_out(bytes_vocabulary, is_valid):
     if not SUITE.exists():
         pytest.skip("the suite isn't here: put json-schema-test-suite.json.gz into ../shared/data")
-    counts: Counter[str] = Counter()
+    counts: Counter[bool] = Counter()
     wrong = []
     for group in json.loads(gzip.decompress(SUITE.read_bytes()))["groups"]:
         _, is_format, name = group["file"].removesuffix(".json").partition("/optional/format/")
-        if not is_format:
-            continue
-        if name in SUITE_REFUSED:
-            with pytest.raises(UnsupportedKeywordError, match=r"^/format: "):
-                Constraint(group["schema"], bytes_vocabulary)
-            counts["refused"] += len(group["tests"])
+        if not is_format or not isinstance(group["schema"].get("format"), str):
             continue
         with warnings.catch_warnings():
             warnings.simplefilter("ignore" if name == "unknown" else "error")
@@ -269,9 +274,9 @@ def test_the_official_suite_passes_but_for_leap_seconds_and_punycode(bytes_vocab
             passes = is_valid(constraint, test["data"]) == test["valid"]
             if passes == (isinstance(test["data"], str) and is_known_failure(name, test)):
                 wrong.append((name, test))
-            counts["passed" if passes else "failed"] += 1
+            counts[passes] += 1
     assert wrong == []
-    assert counts["passed"] > 2000
+    assert counts[True] > 0.95 * counts.total()
 
 
 # Within a schema
@@ -335,11 +340,52 @@ def test_an_unknown_format_is_ignored_with_a_warning_that_names_its_place(is_val
     assert len(warned) == 1
 
 
-@pytest.mark.parametrize("name", ["regex", "idn-hostname"])
-def test_a_format_of_the_standard_that_cannot_be_enforced_is_refused(bytes_vocabulary, name):
-    with pytest.raises(UnsupportedKeywordError, match="take it out, and check the result") as refused:
-        Constraint({"type": "array", "items": {"format": name}}, bytes_vocabulary)
-    assert refused.value.pointer == "/items/format"
+@pytest.mark.parametrize("name", ["regex", "idn-hostname", "hostname", "email", "iri", "uri-template", "duration"])
+def test_walks_within_a_format_end_in_its_texts(bytes_vocabulary, rng, name):
+    constraint = Constraint({"type": "string", "format": name}, bytes_vocabulary)
+    finished = 0
+    for _ in range(6):
+        text, is_finished = random_walk(constraint, bytes_vocabulary, rng, "mixed", limit=40)
+        if is_finished:
+            finished += 1
+            value = json.loads(text)
+            if name == "idn-hostname" and not unicodedata.is_normalized("NFC", value):
+                continue  # that isn't looked into
+            assert name not in CHECKER.checkers or CHECKER.conforms(value, name), value
+            if name == "regex":
+                re.compile(value)
+    assert finished
+
+
+@pytest.mark.parametrize(
+    ("texts", "expected"),
+    [
+        (["", "^a*$", "([abc])+\\s+$", "a{2}", "a{0,12}?", "[a-z]", "(?:a|b)??", "(?=a)b(?!c)", "(((a)))"], True),
+        (["(", "a)", "[z-a]", "a{3,2}", "a{12,2}", "a{12,11}", "a**", "*", "\\a", "\\", "[", "(?P<n>a)", "{"], False),
+    ],
+)
+def test_a_regex_is_a_pattern_for_both_dialects(is_valid, texts, expected):
+    for text in texts:
+        assert is_valid({"format": "regex"}, text) == expected, text
+
+
+@pytest.mark.parametrize("name", ["hostname", "idn-hostname"])
+def test_labels_of_punycode_are_never_written(is_valid, name):
+    for text in ("XN--nxasmq6b", "a.xn--a", "xn--"):
+        assert not is_valid({"format": name}, text)
+    for text in ("xn-a", "a--b", "Example.COM", f"{LABEL}.a"):
+        assert is_valid({"format": name}, text)
+
+
+def test_an_unknown_format_is_an_error_where_that_is_asked_for(bytes_vocabulary):
+    schema = {"items": {"format": "no-such"}}
+    with pytest.raises(SchemaError, match=r"^/items/format: the format 'no-such' is not known; use `pattern`"):
+        Constraint(JsonSchema(schema, unknown_formats="error"), bytes_vocabulary)
+
+
+def test_formats_may_be_annotations(bytes_vocabulary, is_valid):
+    schema = JsonSchema({"properties": {"a": {"format": "date"}, "b": {"format": "no-such"}}}, formats="annotate")
+    assert is_valid(Constraint(schema, bytes_vocabulary), {"a": "x", "b": ""})
 
 
 def test_a_format_is_a_string(bytes_vocabulary):

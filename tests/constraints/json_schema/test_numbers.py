@@ -17,11 +17,19 @@ from outlines.constraints.json_schema.numbers import INTEGER, NUMBER, number_tex
 from outlines.exceptions import LimitError
 
 JSON_NUMBER = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?")  # RFC 8259, section 6
+SCIENTIFIC_NUMBER = re.compile(r"-?[1-9](\.[0-9]+)?[eE][+-]?[0-9]+")
 PLAIN_NUMBER = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?")
 
 WHOLE = "0 1 2 5 8 9 10 11 12 13 20 98 99 100 101 110 1000 00 01".split()
 PLACES = ["", *". .0 .00 .01 .04 .05 .050 .051 .1 .25 .4999 .5 .50 .501 .9".split()]
 TEXTS = [sign + whole + places for sign in ("", "-") for whole in WHOLE for places in PLACES]
+MANTISSAS = "1 1.0 9 9.5 9.50 9.99 5.0 5 2 1.2 1.01 0 0.5 10 12.5".split()
+TEXTS += [
+    sign + mantissa + power
+    for sign in ("", "-")
+    for mantissa in MANTISSAS
+    for power in "e0 e-0 E1 e+1 e01 e-1 e-01 e2 e-2 e+2 e3 e-05 e-20 e+20 e+400 e".split()
+]
 OTHERS = ["", " 1", "1 ", *"- +1 .5 -.5 1e3 1E-2 0.5e+1 --1 1.5.5 0x1 Infinity NaN".split()]
 
 BOUNDS = [Fraction(text) for text in "-100 -12 -9.05 -1 -0.5 0 0.05 0.5 1 9.5 10 12 99.05 100".split()]
@@ -35,8 +43,10 @@ def is_within(text, low, low_open, high, high_open):
 
 
 def is_expected(text, is_integer, *bounds):
-    """Judge a text: plain decimals within the bounds; integers without a point."""
-    if PLAIN_NUMBER.fullmatch(text) is None or (is_integer and "." in text):
+    """Judge a text: plain decimals within the bounds, or after one digit an exponent; integers without a point."""
+    if PLAIN_NUMBER.fullmatch(text) is None and (is_integer or SCIENTIFIC_NUMBER.fullmatch(text) is None):
+        return False
+    if is_integer and "." in text:
         return False
     return is_within(text, *bounds)
 

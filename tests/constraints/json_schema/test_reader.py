@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import re
-
 import pytest
 
-from outlines.constraints.json_schema import keywords, reader
+from outlines.constraints.json_schema import combinators, reader
 from outlines.constraints.json_schema.keywords import escape_pointer
 from outlines.constraints.json_schema.reader import Document, exact
 from outlines.engine import DEAD, Constraint, Vocabulary
-from outlines.exceptions import EmptyLanguageError, LimitError, SchemaError, UnsupportedKeywordError
+from outlines.exceptions import EmptyLanguageError, LimitError, SchemaError
 
 EOS = 256
 VOCABULARY = Vocabulary([*(bytes([i]) for i in range(256)), None], [EOS], cache=False)
@@ -53,6 +51,14 @@ WRONG = [
     *((keyword, 7, "a schema is an object or a boolean", "7")
       for keyword in ("items", "additionalProperties", "additionalItems")),
     ("$ref", 7, "a reference is a string", "7"),
+    *((keyword, -1, COUNT, "-1") for keyword in ("minProperties", "maxProperties", "minContains", "maxContains")),
+    ("uniqueItems", 1, "expected true or false", "1"),
+    ("multipleOf", 0, "expected a number above 0", "0"),
+    ("patternProperties", [], "expected an object of schemas", "[]"),
+    ("dependentSchemas", 1, "expected an object of schemas", "1"),
+    ("dependentRequired", 1, "expected an object of lists of names", "1"),
+    *((keyword, 7, "a schema is an object or a boolean", "7") for keyword in ("not", "if", "contains", "propertyNames",
+      "unevaluatedItems", "unevaluatedProperties")),
 ]  # fmt: skip
 
 
@@ -104,52 +110,17 @@ def test_pattern_that_cannot_be_read_names_pointer_and_position():
     assert caught.value.pointer == "/items/pattern"
 
 
-# ---- Keywords that aren't enforced -------------------------------------------------------------------------------
+# ---- Keywords that say nothing -----------------------------------------------------------------------------------
 
-VALUES = {"then": {"if": True, "then": {}}, "else": {"if": True, "else": {}}}
-VALUES |= {k: {"contains": {}, k: 1} for k in ("minContains", "maxContains")}
-OTHERS = {
-    "not": {},
-    "if": {},
-    "maxProperties": 3,
-    "minProperties": 1,
-    "contains": {},
-    "multipleOf": 2,
-    "uniqueItems": True,
-}
-OTHERS |= {
-    "patternProperties": {"a": {}},
-    "propertyNames": {"maxLength": 3},
-    "dependentRequired": {"a": ["b"]},
-}
-OTHERS |= {"dependentSchemas": {"a": {}}, "dependencies": {"a": ["b"]}, "format": "no such format"}
-OTHERS |= {
-    "unevaluatedProperties": False,
-    "unevaluatedItems": False,
-    "$dynamicRef": "#",
-    "$recursiveRef": "#",
-}
-NOT_YET = sorted(keywords.NOT_YET)
+INERT = [
+    ("not", False), ("patternProperties", {}), ("propertyNames", True), ("minProperties", 0),
+    ("dependentRequired", {}), ("dependentSchemas", {}), ("dependencies", {}), ("unevaluatedProperties", True),
+    ("unevaluatedItems", {}), ("uniqueItems", False), ("then", {"type": "null"}), ("else", False),
+    ("minContains", 2), ("maxContains", 0), ("if", {"type": "null"}),
+]  # fmt: skip
 
 
-@pytest.mark.parametrize("keyword", NOT_YET)
-def test_keyword_that_is_not_enforced_is_refused_at_its_place(keyword):
-    schema = VALUES.get(keyword, {keyword: OTHERS.get(keyword)})
-    with pytest.raises(
-        UnsupportedKeywordError, match="is not enforced yet; take it out, and check"
-    ) as caught:
-        Document({"properties": {"a": schema}})
-    named = caught.value.pointer.rpartition("/")
-    assert named[0] == "/properties/a"
-    assert named[2] in schema
-    assert f"`{named[2]}`" in str(caught.value)
-
-
-@pytest.mark.parametrize(
-    ("keyword", "value"),
-    [(keyword, value) for keyword in NOT_YET for value in keywords.NOT_YET[keyword]]
-    + [("then", {"type": "null"}), ("else", False), ("minContains", 2), ("maxContains", 0)],
-)
+@pytest.mark.parametrize(("keyword", "value"), INERT)
 def test_inert_values_assert_nothing(keyword, value):
     texts = ["null", '{"a":[1,1]}', '"x"']
     assert accepted({keyword: value}, texts) == texts
@@ -204,15 +175,6 @@ def test_reference_to_nowhere_names_what_is_missing(reference, missing):
     assert repr(reference) in str(caught.value)
 
 
-@pytest.mark.parametrize("reference", ["other.json", "https://example.com/a#/b", "#anchor", "a#"])
-def test_reference_elsewhere_is_not_supported_yet(reference):
-    with pytest.raises(
-        UnsupportedKeywordError, match=f"only references such as .* got '{re.escape(reference)}'"
-    ) as caught:
-        Document({"items": {"$ref": reference}})
-    assert caught.value.pointer == "/items/$ref"
-
-
 @pytest.mark.parametrize(
     ("part", "name"), [("a~1b%25~0", "a/b%~"), ("~01", "~1"), ("%C3%A9", "é"), ("é", "é"), ("", "")]
 )
@@ -243,8 +205,6 @@ def test_siblings_of_a_reference_count_since_2019(dialect, expected):
     if dialect is not None:
         schema["$schema"] = dialect
     assert accepted({"properties": {}, **schema}, ["1", "5", "null"]) == expected
-    if len(expected) == 2:  # beside a reference even a keyword that isn't enforced says nothing
-        assert accepted(schema | {"not": {}}, ["1"]) == ["1"]
 
 
 def test_recursive_schema_is_read_once():
@@ -267,13 +227,6 @@ def test_schema_that_is_itself_in_place_is_an_error(schema, pointer):
     ) as caught:
         Constraint(schema, VOCABULARY)
     assert caught.value.pointer == pointer
-
-
-def test_embedded_resource_is_not_supported_yet():
-    with pytest.raises(UnsupportedKeywordError, match="an embedded resource is not supported yet") as caught:
-        Document({"properties": {"a": {"$id": "other"}}})
-    assert caught.value.pointer == "/properties/a/$id"
-    Document({"$id": "https://example.com/root"})
 
 
 # ---- No value ----------------------------------------------------------------------------------------------------
@@ -341,31 +294,41 @@ def test_disjoint_branches_are_read(branches, texts):
 
 
 OVERLAPPING = {
-    "types": [{"type": "null"}, {"type": "integer"}, {"type": ["integer", "string"]}],
-    "bounds": [True, {"type": "integer", "maximum": 3}, {"type": "integer", "minimum": 3}],
-    "optional const": [False, *({"type": "object", "properties": {"k": {"const": k}}} for k in "ab")],
+    "types": (
+        [{"type": "null"}, {"type": "integer"}, {"type": ["integer", "string"]}],
+        ["null", '"a"'],
+        ["1", "true"],
+    ),
+    "bounds": ([True, {"type": "integer", "maximum": 3}], ["4", "null", "3.5"], ["3", "-1"]),
+    "optional const": (
+        [False, *({"type": "object", "properties": {"k": {"const": k}}} for k in "ab")],
+        ['{"k":"a"}', '{"k":"b","x":1}'],
+        ["{}", '{"k":"c"}', '{"x":1}'],
+    ),
+    "required": (
+        [{"type": "object", "required": ["a"]}, {"type": "object", "required": ["b"]}],
+        ['{"a":1}', '{"b":1,"c":1}'],
+        ["{}", '{"a":1,"b":1}', '{"a":1,"c":1,"b":1}'],
+    ),
+    "named": ([{"enum": [1, "a", None]}, {"enum": ["a", 2]}], ["1", "2", "null"], ['"a"']),
+    "patterns": (
+        [{"type": "string", "pattern": "^a"}, {"type": "string", "pattern": "b$"}],
+        ['"a"', '"b"', '"\\u0061"'],
+        ['"ab"', '"c"'],
+    ),
 }
 
 
-@pytest.mark.parametrize("branches", OVERLAPPING.values(), ids=OVERLAPPING)
-def test_overlapping_branches_are_refused_at_build_and_named(branches):
-    with pytest.raises(
-        UnsupportedKeywordError, match=r"branches \d and \d of `oneOf` share values, .* or use anyOf"
-    ) as caught:
-        Document({"items": {"oneOf": branches}})
-    assert caught.value.pointer == "/items/oneOf"
-
-
-def test_overlapping_branches_have_their_numbers():
-    with pytest.raises(UnsupportedKeywordError, match="branches 1 and 2 of"):
-        Document({"oneOf": OVERLAPPING["types"]})
+@pytest.mark.parametrize(("branches", "texts", "refused"), OVERLAPPING.values(), ids=OVERLAPPING)
+def test_values_in_two_branches_are_refused(branches, texts, refused):
+    assert accepted({"oneOf": branches}, [*texts, *refused]) == texts
 
 
 # ---- Limits and helpers ------------------------------------------------------------------------------------------
 
 
 def test_alternatives_that_multiply_hit_a_named_limit(monkeypatch):
-    monkeypatch.setattr(reader, "MAX_CASES", 20)
+    monkeypatch.setattr(combinators, "MAX_CASES", 20)
     branches = [{"type": "string", "minLength": i} for i in range(5)]
     with pytest.raises(LimitError, match="/items: the alternatives multiply to more than 20 cases") as caught:
         Constraint(

@@ -17,8 +17,7 @@ from outlines.constraints.json_schema.text import (
     STRING_REST,
     dump,
     encode,
-    name_text,
-    unescape,
+    spelling,
 )
 
 # Edges of UTF-8, of escapes and of surrogates
@@ -51,15 +50,15 @@ def test_a_set_of_characters_is_written_in_all_ways(pairs, others):
     bounds = [c + d for pair in ranges for c in pair for d in (-1, 0, 1)]
     for code_point in [*others, *(c for c in bounds if 0 <= c <= 0x10FFFF and not 0xD800 <= c <= 0xDFFF)]:
         is_in = any(low <= code_point <= high for low, high in ranges)
-        for spelling in spellings(code_point):
-            assert matches(expression, spelling) == is_in, spelling
+        for spelt in spellings(code_point):
+            assert matches(expression, spelt) == is_in, spelt
 
 
 @pytest.mark.parametrize("code_point", EDGES)
 def test_any_character_has_all_its_spellings(code_point):
-    for spelling in spellings(code_point):
-        assert matches(CHARACTER, spelling)
-        assert matches(encode(characters.character(code_point)), spelling)
+    for spelt in spellings(code_point):
+        assert matches(CHARACTER, spelt)
+        assert matches(encode(characters.character(code_point)), spelt)
 
 
 NO_CHARACTERS = [
@@ -105,12 +104,12 @@ def test_bytes_are_a_string_as_json_reads_them(data):
 def test_named_values_are_written_as_they_are_read(text, value):
     for named in (text, value):
         assert json.loads(dump(named)) == named
-    assert b'"' + name_text(text) == dump(text)
-    assert matches(literal(b'"' + name_text(text)), json.dumps(text, ensure_ascii=False).encode())
+    assert b'"' + spelling(False).name_text(text) == dump(text)
+    assert matches(literal(b'"' + spelling(False).name_text(text)), json.dumps(text, ensure_ascii=False).encode())
 
 
 @given(CODE_POINTS)
 def test_an_escape_is_read_as_the_name_writes_it(code_point):
-    for spelling in spellings(code_point):
-        if spelling.startswith(b"\\"):
-            assert unescape(spelling) == name_text(chr(code_point))[:-1]
+    for spelt in spellings(code_point):
+        if spelt.startswith(b"\\"):
+            assert spelling(False).unescape(spelt) == spelling(False).name_text(chr(code_point))[:-1]

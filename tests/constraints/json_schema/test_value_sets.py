@@ -56,6 +56,44 @@ def strings_of(case):
     }
 
 
+STEPS = st.sampled_from([Fraction(1, 4), Fraction(1, 2), Fraction(3, 4), Fraction(1), Fraction(3, 2), Fraction(2)])
+GRID = [Fraction(n, 4) for n in range(-20, 21)]
+POINTS = st.sampled_from(GRID)
+ALL_NUMBERS = st.builds(
+    NumberCase, st.booleans(), LIMITS, st.booleans(), LIMITS, st.booleans(),
+    st.none() | STEPS, st.frozensets(STEPS, max_size=2), st.frozensets(POINTS, max_size=3),
+)  # fmt: skip
+
+
+def grid_of(case):
+    return {number for number in GRID if case.contains(number)}
+
+
+@given(ALL_NUMBERS, ALL_NUMBERS)
+def test_meet_of_numbers_with_multiples_is_what_both_have(left, right):
+    assert grid_of(left.meet(right)) == grid_of(left) & grid_of(right)
+
+
+@given(ALL_NUMBERS)
+def test_complement_of_numbers_is_what_the_case_lacks(case):
+    assert {n for part in case.complement() for n in grid_of(part)} == set(GRID) - grid_of(case)
+
+
+@given(ALL_NUMBERS)
+def test_numbers_are_empty_when_no_multiple_is_left(case):
+    if case.is_empty():
+        assert not grid_of(case)
+    elif case.step is not None and case.low is not None and case.high is not None:
+        assert list(case.members()) == [n for n in GRID if case.contains(n)]
+        assert grid_of(case)
+
+
+@given(STRING_CASES)
+def test_complement_of_strings_is_what_the_case_lacks(case):
+    others = {text for part in case.complement() for text in strings_of(part)}
+    assert others == set(STRINGS) - strings_of(case)
+
+
 @given(NUMBERS, NUMBERS)
 def test_meet_of_numbers_is_what_both_have(left, right):
     assert numbers_of(meet(left, right)) == numbers_of(left) & numbers_of(right)

@@ -1,0 +1,175 @@
+"""All the way from a grammar's text to symbols."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from outlines.constraints.cfg import network
+from outlines.constraints.cfg.extensions import Embedded
+from outlines.constraints.cfg.gbnf import is_gbnf, read_gbnf
+from outlines.constraints.cfg.lexing import LEXERS, Lexer
+from outlines.constraints.cfg.loading import Rule, Terminal, load_lark, place_of
+from outlines.constraints.cfg.machine import Machine
+from outlines.constraints.cfg.parse import Parser
+from outlines.constraints.cfg.patterns import Scan, scan_of
+from outlines.constraints.expression import Expression, byte_class, concat, is_empty, union
+from outlines.constraints.items import Symbols
+from outlines.constraints.json_schema import schema_symbols
+from outlines.constraints.regex import read
+from outlines.exceptions import EmptyLanguageError, GrammarError, OutlinesError, PatternError, shorten
+
+__all__ = ["SYNTAXES", "grammar_symbols"]
+
+SYNTAXES = ("lark", "gbnf")
+
+#: How a grammar may name its lexer itself: a comment on a line of its own.
+_LEXER = re.compile(r"^[ \t]*//[ \t]*lexer:[ \t]*(\S+)[ \t]*$", re.MULTILINE)
+
+
+def grammar_symbols(
+    text: str,
+    *,
+    start: str | None = None,
+    lexer: str | None = None,
+    syntax: str | None = None,
+    import_paths: Sequence[str] = (),
+) -> Symbols:
+    """Give the symbols whose text is in a grammar's language.
+
+    Parameters
+    ----------
+    text
+        The grammar.
+    start
+        The rule that a whole text must match; by default "start" in Lark's language and "root" in GBNF.
+    lexer
+        Which terminal of Lark's wins where several match: "contextual", "basic" or "free". By default what the grammar
+        says itself in a line `// lexer: basic`, else "contextual".
+    syntax
+        "lark" or "gbnf"; by default GBNF if its rules are written with `::=`.
+    import_paths
+        Folders that `%import` looks in, before lark's own library.
+
+    Raises
+    ------
+    GrammarError
+        If the grammar can't be read, or has a terminal that isn't regular; it names line and column.
+    EmptyLanguageError
+        If it has no text.
+    LimitError
+        If it's too large.
+    """
+    for name, value, allowed in (("lexer", lexer, LEXERS), ("syntax", syntax, SYNTAXES)):
+        if value is not None and value not in allowed:
+            raise ValueError(f"{name} is {value!r}, but must be one of {', '.join(map(repr, allowed))}")
+    if syntax == "gbnf" or (syntax is None and is_gbnf(text)):
+        return _gbnf_symbols(text, start or "root")
+    if lexer is None:
+        named = _LEXER.search(text)
+        lexer = named[1] if named else "contextual"
+        if lexer not in LEXERS:
+            line = text.count("\n", 0, named.start(1)) + 1  # type: ignore[union-attr]
+            raise GrammarError(
+                f"the lexer is {lexer!r}, but must be one of {', '.join(map(repr, LEXERS))}", line
+            )
+    return _lark_symbols(text, start or "start", lexer, import_paths)
+
+
+def _lark_symbols(
+    text: str, start: str, lexer: str, import_paths: Sequence[str], may_be_empty: bool = True
+) -> Symbols:
+    loaded = load_lark(text, start, import_paths)
+    terminals = loaded.terminals
+    scans = [_scan(terminal, text) for terminal in terminals]
+    rules = list(loaded.rules)
+    parts: dict[str, Symbols] = {}
+    for name, part in loaded.embedded.items():
+        symbols, is_nullable = _part(part, lexer, import_paths)
+        parts[f"{name} itself"] = symbols
+        rules += [Rule(name, (f"{name} itself",)), *([Rule(name, ())] if is_nullable else [])]
+    return _machine_symbols(start, rules, terminals, scans, loaded.ignored, lexer, parts, may_be_empty)
+
+
+def _gbnf_symbols(text: str, start: str) -> Symbols:
+    grammar = read_gbnf(text, start)
+    rules = list(grammar.rules)
+    parts: dict[str, Symbols] = {}
+    for name, expression in grammar.parts.items():
+        some = _without_empty(expression)
+        if not is_empty(some):
+            parts[f"{name} itself"] = (some,)
+            rules.append(Rule(name, (f"{name} itself",)))
+        if expression.nullable:
+            rules.append(Rule(name, ()))
+    return _machine_symbols(start, rules, [], [], [], "free", parts)
+
+
+def _machine_symbols(
+    start: str, rules: list[Rule], terminals: list[Terminal], scans: list[Scan], ignored: list[str], lexer: str,
+    parts: dict[str, Symbols], may_be_empty: bool = True,
+) -> Symbols:  # fmt: skip
+    numbers = {
+        name: number for number, name in enumerate([*[terminal.name for terminal in terminals], *parts])
+    }
+    made = network.build(start, rules, list(numbers))
+    if made is None:
+        raise EmptyLanguageError(f'the grammar has no text: rule "{start}" can never be finished')
+    machine = Machine(
+        Parser(made),
+        Lexer(terminals, scans, [numbers[name] for name in ignored], lexer),
+        {numbers[name]: symbols for name, symbols in parts.items()},
+    )
+    begin = machine.parser.start if may_be_empty else machine.parser.start_of_some
+    if not machine.is_live_between(None, begin):
+        raise EmptyLanguageError(
+            f'the grammar has no text: from rule "{start}" on, no terminals can win against others to its end'
+        )
+    return (machine.resume(begin),)
+
+
+def _scan(terminal: Terminal, text: str) -> Scan:
+    try:
+        return scan_of(terminal.pattern)
+    except PatternError as error:
+        raise GrammarError(f"terminal {terminal.name}: {error}", *place_of(text, terminal.name)) from None
+
+
+def _part(part: Embedded, lexer: str, import_paths: Sequence[str]) -> tuple[Symbols, bool]:
+    """Give the symbols of a part that is no terminal, never with an empty text, and whether it may be empty."""
+    try:
+        if part.kind == "json":
+            return schema_symbols(part.value), False
+        if part.kind == "regex":
+            expression = read(part.value)
+            some = _without_empty(expression)
+            if is_empty(some):
+                raise EmptyLanguageError(
+                    f"the pattern {shorten(part.value)} has no text, or only the empty one"
+                )
+            return (some,), expression.nullable
+        if part.kind == "lark":
+            symbols = _lark_symbols(part.value, "start", lexer, import_paths)
+            is_nullable = symbols[0].is_nullable()  # type: ignore[union-attr]
+            if is_nullable:
+                symbols = _lark_symbols(part.value, "start", lexer, import_paths, may_be_empty=False)
+            return symbols, is_nullable
+        raise GrammarError(
+            f"special tokens such as {part.value} are not supported yet; write the text around them"
+        )
+    except GrammarError as error:
+        line = part.line if error.line is None else part.line + error.line - 1
+        raise GrammarError(f"%{part.kind}: {error}", line, part.column) from error
+    except OutlinesError as error:
+        raise GrammarError(f"%{part.kind}: {error}", part.line, part.column) from error
+
+
+def _without_empty(expression: Expression) -> Expression:
+    """Give the language without the empty text."""
+    if not expression.nullable:
+        return expression
+    class_of, targets = expression.transitions()
+    masks = [0] * len(targets)
+    for byte, number in enumerate(class_of):
+        masks[number] |= 1 << byte
+    return union(*[concat(byte_class(mask), target) for mask, target in zip(masks, targets, strict=True)])
