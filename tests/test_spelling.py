@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from outlines.constraints.expression import EMPTY, is_renewable, stuck_free
+from outlines.constraints.expression import EMPTY
+from outlines.constraints.lacking import Remaining
 from outlines.constraints.regex import read
 from outlines.engine import DEAD, FINISHED, Constraint, Vocabulary
 from outlines.exceptions import EmptyLanguageError
@@ -218,13 +219,13 @@ ASCII = sum(1 << byte for byte in range(0x20, 0x7F))
     ],
 )
 def test_what_single_bytes_complete(pattern, whole, expected):
-    assert stuck_free(read(pattern), ASCII, whole) == expected
+    assert Remaining(ASCII, whole).is_stuck_free(read(pattern)) == expected
 
 
 @given(patterns(), st.lists(st.sampled_from([b"a", b"b", b"c", b"\xc3", b"\xa9"])))
 def test_renewable_means_that_single_bytes_have_all_lengths(pattern, tokens):
     expression = read(pattern)
-    if is_renewable(expression, sum(1 << token[0] for token in set(tokens))):
+    if Remaining(sum(1 << token[0] for token in set(tokens))).is_renewable(expression):
         texts = lengths = {expression}
         for _ in range(8):
             texts = {after for e in texts for after in e.transitions()[1] if after is not EMPTY}
@@ -242,7 +243,7 @@ def test_without_a_need_to_look_states_alive_by_bytes_are_by_tokens(pattern, mor
         whole = True
     except UnicodeDecodeError:
         whole = False
-    if stuck_free(read(pattern), single, whole):
+    if Remaining(single, whole).is_stuck_free(read(pattern)):
         machine = Regex(pattern)
         rows = spelled_rows(machine, tokens)
         todo, seen = [machine.start], set()
@@ -256,7 +257,7 @@ def test_without_a_need_to_look_states_alive_by_bytes_are_by_tokens(pattern, mor
 
 def constraint_looks(output_type, tokens):
     constraint = Constraint(output_type, Vocabulary([*tokens, None], [len(tokens)], cache=False))
-    return constraint._tables._completions is not None
+    return constraint.tables._completions is not None
 
 
 def test_usual_constraints_take_the_usual_way():
