@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from functools import cached_property
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 from numpy.typing import NDArray
@@ -68,6 +69,7 @@ class Spelling:
         self.occurring = sum(1 << byte for byte in set(b"".join(texts)))
         self._texts = texts
         self._moves: dict[int, dict[int, tuple[int, ...]]] = {}
+        self._many: WeakKeyDictionary[Expression, bool] = WeakKeyDictionary()
         self._remaining = Remaining(self.single, self.has_whole_characters)
 
     @cached_property
@@ -157,8 +159,41 @@ class Spelling:
             and self._remaining.is_stuck_free(language)
         )
 
+    def has_many(self, language: Expression) -> bool:
+        """Tell whether tokens spell ever more names: some token may come any number of times, and a quote be written.
+
+        Then the names written before are taken for no hindrance. (They may still be one where a comma or an opening
+        quote is only in tokens that have the whole name too.)
+        """
+        found = self._many.get(language) if self.single >> ord('"') & 1 else False
+        if found is None:
+            texts = sorted(self._texts, key=len)
+            order, known = [language], {language}
+            for state in order:
+                found = any(_run(state, text) is state for text in texts)
+                onward = {_run(state, text) for text in texts} - known - {EMPTY}
+                if found or len(order) + len(onward) > _SHOWN_STATES:
+                    break
+                known |= onward
+                order += onward
+            self._many[language] = found = bool(found)
+        return found
+
     def _are_single(self, text: bytes) -> bool:
         return all(self.single >> byte & 1 for byte in set(text))
+
+
+def _run(expression: Expression, text: bytes) -> Expression:
+    for byte in text:
+        expression = expression.step(byte)
+    return expression
+
+
+def _is_free_end(keys: Keys, byte: int) -> bool:
+    """Tell whether a byte ends a free name."""
+    return keys.rest.step(byte) is EPSILON and not (
+        keys.place is not None and isinstance(keys.place.step(byte), int)
+    )
 
 
 def _first_bytes(symbol: Any) -> set[int]:
@@ -460,24 +495,35 @@ class _Search:
         elif isinstance(symbol, Item):
             for alternative in sorted(self._automaton.expand(symbol), key=len, reverse=True):
                 yield alternative, place
+        elif isinstance(symbol, Keys) and symbol.free is not None and symbol.place is symbol.seen is None:
+            if self._spelling.has_many(symbol.rest):  # then those written before never lack another one
+                yield (symbol.rest, *symbol.free.otherwise()), place
+            else:
+                yield from self._read_head(symbol, place)
         elif isinstance(symbol, Expression):
             yield from self._read_expression(symbol, place)
             if symbol.nullable:
                 yield (), place
         else:
-            ended = []
-            for byte, places in self._bytes_of(symbol, place):
-                outcome = symbol.step(byte)
-                if outcome is None:
-                    continue
-                following, under = outcome
-                if following is None:
-                    ended += [(under, after) for after in places]
-                else:
-                    yield from (((following, *under), after) for after in places)
-            yield from ended
+            yield from self._read_head(symbol, place)
             if symbol.ended is not None:
                 yield symbol.ended, place
+
+    def _read_head(self, symbol: Head, place: int) -> Iterator[tuple[tuple, int]]:
+        ended = []
+        for byte, places in self._bytes_of(symbol, place):
+            outcome = symbol.step(byte)
+            if outcome is None:
+                continue
+            following, under = outcome
+            if following is None and isinstance(symbol, Keys) and _is_free_end(symbol, byte):
+                assert symbol.free is not None
+                under = under if not self._spelling.has_many(symbol.free.language) else symbol.free.otherwise()
+            if following is None:
+                ended += [(under, after) for after in places]
+            else:
+                yield from (((following, *under), after) for after in places)
+        yield from ended
 
     def _read_expression(self, expression: Expression, place: int) -> Iterator[tuple[tuple, int]]:
         class_of, targets = expression.transitions()

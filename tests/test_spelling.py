@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import re
 
+import jsonschema
 import numpy as np
 import pytest
 from hypothesis import given
@@ -13,12 +15,13 @@ from outlines.constraints.expression import EMPTY
 from outlines.constraints.lacking import Remaining
 from outlines.constraints.regex import read
 from outlines.engine import DEAD, FINISHED, Constraint, Vocabulary
-from outlines.exceptions import EmptyLanguageError
+from outlines.exceptions import EmptyLanguageError, LimitError
 from outlines.rows import unpack
 from outlines.spelling import generators
 from outlines.types.dsl import JsonSchema as JsonSchemaTerm
 from outlines.types.dsl import Regex as RegexTerm
 from tests.oracle import JsonSchema, Regex
+from tests.vocabularies import text_of, walk
 
 MANY_STATES = 3_000
 
@@ -315,12 +318,15 @@ def test_alternative_that_no_tokens_spell_is_never_begun():
         {"type": "string", "minLength": 3000, "maxLength": 20_000, "pattern": "[a-y]*"},
         RegexTerm("((a|b){1,1000}\x00?){1,1000}"),
         RegexTerm("a{100000}"),
+        RegexTerm("a{3}" + "ab" * 25_000 + "z?"),
+        RegexTerm("|".join("a" * i + "bz?" for i in range(1, 300))),
+        RegexTerm("(a|bz)" + "(a|bz|az{2})(b|z)?" * 500),
         {
             "$ref": "#/$defs/a",
             "$defs": {"a": {"type": "array", "items": {"anyOf": [{"$ref": "#/$defs/a"}, {"const": "z"}]}}},
         },
     ],
-    ids=["items", "characters", "counts", "count", "recursive"],
+    ids=["items", "characters", "counts", "count", "literal", "nested", "long", "recursive"],
 )
 def test_large_counts_are_not_unrolled(output_type):
     tokens = [text for text in PRINTABLE if text != b"z"]
@@ -332,6 +338,45 @@ def test_large_counts_are_not_unrolled(output_type):
             raise AssertionError(token)
         if matcher.state == FINISHED:
             break
+
+
+@pytest.mark.parametrize(
+    "output_type",
+    [
+        {"type": "object", "patternProperties": {"^a": {"const": "z"}}, "minProperties": 1},
+        {"type": "object", "propertyNames": {"pattern": "^a|^z"}, "minProperties": 2},
+        {"type": "array", "items": {"enum": ["z", "a", "b"]}, "uniqueItems": True, "minItems": 2},
+        {"type": "object", "properties": {"z": True, "a": {"type": "integer"}}, "minProperties": 2},
+    ],
+    ids=["patterns of names", "names", "unique", "declared"],
+)
+def test_what_is_remembered_of_a_text_is_no_endless_search(output_type, rng):
+    tokens = [text for text in PRINTABLE if text != b"z"]
+    vocabulary = Vocabulary([*tokens, None], [len(tokens)], cache=False)
+    constraint = Constraint(output_type, vocabulary)
+    for _ in range(2):
+        taken = walk(constraint, rng, 30)
+        if taken is not None:
+            jsonschema.validate(json.loads(text_of(vocabulary, taken)), output_type)
+    if "patternProperties" in output_type:
+        with pytest.raises(EmptyLanguageError):
+            Constraint({**output_type, "additionalProperties": False}, vocabulary)
+
+
+def test_names_that_tokens_spell_may_be_too_few():
+    """Where one free name is all that tokens spell, two can't be asked for."""
+    tokens = [b'{"a":1', b',"b":1', b"}", b'{"', b'":']
+    vocabulary = Vocabulary([*tokens, None], [len(tokens)], cache=False)
+    schema = {"type": "object", "additionalProperties": {"const": 1}, "minProperties": 2}
+    matcher = Constraint(schema, vocabulary).matcher()
+    assert [matcher.advance(token) for token in (2, 0, 2, 1, 1, 2)] == [False, True, False, True, False, True]
+    with pytest.raises((EmptyLanguageError, LimitError)):
+        Constraint({**schema, "minProperties": 3}, vocabulary)
+
+
+def test_objects_of_many_names_are_looked_at_once():
+    schema = {"type": "object", "properties": {f"k{i}": {"type": "integer"} for i in range(2000)}}
+    assert not constraint_looks(schema, PRINTABLE)
 
 
 def test_walks_are_bounded_in_memory():

@@ -1,4 +1,4 @@
-"""What an expression can do without some bytes: whether bytes of a class complete the text wherever one may be in it."""
+"""What an expression can do without some bytes: whether others complete the text wherever one may be in it."""
 
 from __future__ import annotations
 
