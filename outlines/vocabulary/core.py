@@ -14,7 +14,7 @@ from typing import Any
 
 from outlines.exceptions import shorten
 from outlines.trie import Trie
-from outlines.vocabulary import disk, reading
+from outlines.vocabulary import disk, pieces, reading
 
 __all__ = ["WORD_BITS", "Vocabulary"]
 
@@ -117,7 +117,8 @@ class Vocabulary:
         for token in map(operator.index, special):
             if token < 0:
                 raise ValueError(f"special_tokens: {token} is not an id")
-            tokens += [None] * (token + 1 - len(tokens))
+            if token >= len(tokens):
+                tokens += pieces.unwritten(token + 1)[len(tokens) :]
             tokens[token] = None
         return cls(tokens, named, cache=cache)
 

@@ -32,7 +32,7 @@ def read_transformers(tokenizer: Any) -> Tokens:
     else:
         tokens = _read_pieces(tokenizer.get_vocab(), _slow_reader(tokenizer))
     added = tokenizer.added_tokens_decoder
-    tokens += [None] * (max(added, default=-1) + 1 - len(tokens))
+    tokens += pieces.unwritten(max(added, default=-1) + 1)[len(tokens) :]
     if backend is None:
         for token, entry in added.items():
             tokens[token] = str(entry.content).encode()
@@ -63,7 +63,7 @@ def read_tokenizers(tokenizer: Any) -> Tokens:
 
 
 def _read_pieces(vocabulary: dict[str, int], read: _Reader) -> list[bytes | None]:
-    tokens: list[bytes | None] = [None] * (max(vocabulary.values(), default=-1) + 1)
+    tokens = pieces.unwritten(max(vocabulary.values(), default=-1) + 1)
     for piece, token in vocabulary.items():
         if piece and not pieces.is_mark(piece):
             tokens[token] = read(piece)
@@ -153,7 +153,7 @@ def _slow_sentencepiece(tokenizer: Any) -> list[bytes | None]:
     read = sentencepiece_model.read_model(tokenizer.sp_model.serialized_model_proto())
     names = [tokenizer.sp_model.id_to_piece(i) for i in range(len(read.tokens))]
     vocabulary = tokenizer.get_vocab()
-    tokens: list[bytes | None] = [None] * (max(vocabulary.values(), default=-1) + 1)
+    tokens = pieces.unwritten(max(vocabulary.values(), default=-1) + 1)
     for name, text in zip(names, read.tokens, strict=True):
         if name in vocabulary:
             tokens[vocabulary[name]] = text

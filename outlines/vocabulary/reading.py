@@ -82,6 +82,8 @@ def _read_path(path: Path) -> Tokens:
         return sentencepiece_model.read_model(data)
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
+    except RecursionError:
+        raise ValueError(f"{path}: the JSON is nested too deep to be a tokenizer's") from None
 
 
 def _read_json(data: bytes) -> Tokens:
