@@ -8,13 +8,22 @@ something else must go on. Exits are merged into one trie node, from which a tai
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from outlines.constraints.expression import EMPTY, Expression, alternatives, spine, union
+from outlines.constraints.expression import (
+    ALL_BYTES,
+    EMPTY,
+    Expression,
+    alternatives,
+    flags_of,
+    mask_of,
+    spine,
+    union,
+)
 from outlines.constraints.json_schema.text import ANY_TEXT, QUOTE, STRING_REST
 from outlines.constraints.loops import (
     bytes_of,
@@ -194,6 +203,7 @@ class HeadTables:
         self._cuts: weakref.WeakKeyDictionary[Expression, Expression] = weakref.WeakKeyDictionary()
         self._longest_of: weakref.WeakKeyDictionary[Expression, int] = weakref.WeakKeyDictionary()
         self._characters: weakref.WeakKeyDictionary[Expression, Expression] = weakref.WeakKeyDictionary()
+        self._starts_of: dict[tuple[int, int, int], int] = {}
         self._any_texts: dict[int, tuple[tuple[Base, ...], tuple[int, ...]]] = {}
         self.num_bytes = 0
 
@@ -229,14 +239,24 @@ class HeadTables:
         return found
 
     def _find_longest(self, body: Expression) -> int:
-        inside, every = _flags(bytes_of(body)), _flags(-1)
-        first = body.first_bytes()
-        second = 0
-        for target in {body.step(byte) for byte in range(256)} - {EMPTY}:
-            second |= -1 if target.nullable else target.first_bytes()
-        num_bytes = self.trie.most_starts(inside, every, every)
-        num_starts = self.trie.most_starts(inside, _flags(first), _flags(second))
-        return min(num_bytes // max(shortest(body), 1) + 1, num_starts)
+        inside = bytes_of(body)
+        _, targets = body.transitions()
+        first, second = body.first_bytes(), 0
+        for target in targets:
+            if target is not EMPTY:
+                second |= ALL_BYTES if target.nullable else target.first_bytes()
+        num_starts = self._most_starts(inside, first, second)
+        fewest = shortest(body)
+        if fewest == 1:  # one byte may be all of it
+            return num_starts
+        return min(self._most_starts(inside, ALL_BYTES, ALL_BYTES) // max(fewest, 1) + 1, num_starts)
+
+    def _most_starts(self, inside: int, first: int, second: int) -> int:
+        key = (inside, first & inside, second & inside)
+        found = self._starts_of.get(key)
+        if found is None:
+            found = self._starts_of[key] = self.trie.most_starts(*map(_flags, key))
+        return found
 
     def text_reach(self, node: int, state: TextState) -> TextReach:
         """Give what the rest of a JSON string reaches from a node, with its characters counted."""
@@ -398,10 +418,9 @@ class HeadTables:
                 nodes = run.nodes_at(length, length) if length else members
                 onward.append(Start(nodes, state, np.full(len(nodes), length)))
                 break
-            self._leave(run.leaving, state, length, is_loop, numbers, left, onward)
+            self._leave(run.leaving, run.outside, state, length, is_loop, numbers, left, onward)
             if parting:
-                leads = {byte: found for byte, found in run.leads.items() if parting >> byte & 1}
-                self._leave(leads, state, length, is_loop, numbers, left, onward)
+                self._leave(run.leads, parting, state, length, is_loop, numbers, left, onward)
             if is_loop:
                 if run.longest > length:
                     inside.append((length + 1, run.longest, state))
@@ -442,16 +461,24 @@ class HeadTables:
         return run
 
     def _leave(
-        self, leaving: dict[int, Leaving], state: State, length: int, is_loop: bool, numbers: StateNumbers,
-        left: list[Spread], onward: list[Start],
+        self, leaving: Mapping[int, Leaving], among: int, state: State, length: int, is_loop: bool,
+        numbers: StateNumbers, left: list[Spread], onward: list[Start],
     ) -> None:  # fmt: skip
-        """Take the nodes where tokens leave the class after `length` bytes, or after that many and more in a loop."""
+        """Take the nodes where tokens leave the class after `length` bytes, or after that many and more in a loop.
+
+        They leave with a byte of the class `among`.
+        """
         class_of, targets = state.transitions()
         is_counted = isinstance(state, TextState)
-        for byte, (nodes, lengths, starts) in leaving.items():
-            target = targets[class_of[byte]]
-            if target is EMPTY or length + 1 >= len(starts):
+        live = mask_of(class_of, [i for i, target in enumerate(targets) if target is not EMPTY]) & among
+        while live:
+            byte = live.bit_length() - 1
+            live ^= 1 << byte
+            found = leaving.get(byte)
+            if found is None or length + 1 >= len(found.starts):
                 continue
+            nodes, lengths, starts = found
+            target = targets[class_of[byte]]
             first, last = starts[length], starts[-1 if is_loop else length + 1]
             if first == last:
                 continue
@@ -497,7 +524,7 @@ class HeadTables:
 
 def _flags(mask: int) -> NDArray:
     """Give a class of bytes as 256 flags."""
-    return np.fromiter((mask >> byte & 1 for byte in range(256)), bool, 256)
+    return np.frombuffer(flags_of(mask), bool)
 
 
 def _is_unanchored_string(expression: Expression) -> bool:

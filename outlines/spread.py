@@ -8,12 +8,13 @@ again and again takes it from there, and only where a token leaves the class is 
 from __future__ import annotations
 
 import functools
-from typing import NamedTuple, TypeAlias
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from outlines.constraints.expression import EMPTY, Expression, star
+from outlines.constraints.expression import EMPTY, Expression, mask_of, star
 from outlines.constraints.strings import TextState
 from outlines.rows import Base, bases_of_nodes
 from outlines.trie import Trie
@@ -175,6 +176,55 @@ class Leaving(NamedTuple):
     starts: list[int]
 
 
+class Leavings(Mapping[int, Leaving]):
+    """Nodes by their last byte, in the order of what comes before them; each byte's are made when first asked for.
+
+    Parameters
+    ----------
+    nodes, lengths
+        The nodes, and how much comes before each, ascending.
+    """
+
+    def __init__(self, trie: Trie, nodes: NDArray, lengths: NDArray):
+        byte = trie.byte[nodes]
+        self._order = np.argsort(byte, kind="stable")
+        self._ends = np.cumsum(np.bincount(byte, minlength=256)).tolist()
+        self._nodes, self._lengths = nodes.astype(np.int32), lengths.astype(np.int32)
+        self._made: dict[int, Leaving | None] = {}
+
+    def __getitem__(self, byte: int) -> Leaving:
+        found = self.get(byte)
+        if found is None:
+            raise KeyError(byte)
+        return found
+
+    def get(self, byte: int, default: Any = None) -> Any:
+        """Give the nodes after a byte; the default where there are none."""
+        try:
+            found = self._made[byte]
+        except KeyError:
+            found = self._made[byte] = self._make(byte)
+        return default if found is None else found
+
+    def _make(self, byte: int) -> Leaving | None:
+        first, last = self._ends[byte - 1] if byte else 0, self._ends[byte]
+        if first == last:
+            return None
+        group = self._order[first:last]
+        lengths = self._lengths[group]
+        starts = np.concatenate(([0], np.cumsum(np.bincount(lengths)))).tolist()
+        return Leaving(self._nodes[group], lengths, starts)
+
+    def __iter__(self) -> Iterator[int]:
+        return (byte for byte in range(256) if byte in self)
+
+    def __contains__(self, byte: object) -> bool:
+        return isinstance(byte, int) and self._ends[byte] > (self._ends[byte - 1] if byte else 0)
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+
 class Run:
     """The walk from a node along one class of bytes.
 
@@ -184,22 +234,25 @@ class Run:
         The nodes reached, and how many bytes of the class lead to each; lengths ascend.
     longest : int
         The last of the lengths.
-    leaving : dict of int to Leaving
+    leaving : mapping of int to Leaving
         For each byte outside of the class the nodes after it.
-    leads : dict of int to Leaving
+    leads : mapping of int to Leaving
         Empty here; see CharacterRun.
+    outside : int
+        The class of the bytes outside.
     num_bytes : int
         Memory of these arrays.
     """
 
     def __init__(self, trie: Trie, node: int, byte_flags: bytes, num_words: int):
-        in_class = np.frombuffer(byte_flags, np.uint8).astype(bool)
+        in_class = np.frombuffer(byte_flags, bool)
+        self.outside = mask_of(byte_flags, [0])
         is_most = trie.big_nodes.get(node, 0) > trie.num_nodes // _SOME_NODES
         walk = _along_levels if is_most else _along_children
         nodes, lengths, left, before = walk(trie, node, in_class)
-        self.leaving = _by_byte(trie, left, before)
-        self.leads: dict[int, Leaving] = {}
-        self.num_bytes = 8 * (2 * len(nodes) + len(left))
+        self.leaving: Mapping[int, Leaving] = Leavings(trie, left, before)
+        self.leads: Mapping[int, Leaving] = {}
+        self.num_bytes = 8 * (2 * len(nodes) + 2 * len(left))
         self._keep(trie, nodes, lengths, num_words)
 
     def _keep(self, trie: Trie, nodes: NDArray, lengths: NDArray, num_words: int) -> None:
@@ -238,9 +291,9 @@ class CharacterRun(Run):
 
     Attributes
     ----------
-    leaving : dict of int to Leaving
+    leaving : mapping of int to Leaving
         As in a Run, where the byte comes between two characters.
-    leads : dict of int to Leaving
+    leads : mapping of int to Leaving
         For each first byte of characters of several bytes the nodes after it.
     """
 
@@ -257,32 +310,20 @@ class CharacterRun(Run):
         at = np.concatenate((begin, self._between))
         parent, child = trie.expand(at)
         before = np.concatenate((np.zeros(len(begin), np.int64), self._between_lengths))[parent]
-        kinds = np.zeros(256, np.int8)
-        for byte in range(256):
-            target = loop.step(byte)
-            kinds[byte] = 0 if target is EMPTY else 1 if target is loop else 2
-        kind = kinds[trie.byte[child]]
-        self.leaving = _by_byte(trie, child[kind == 0], before[kind == 0])
-        self.leads = _by_byte(trie, child[kind == 2], before[kind == 2])
-        self.num_bytes = 8 * (3 * len(nodes) + len(child))
+        class_of, targets = loop.transitions()
+        kinds = bytes(0 if target is EMPTY else 1 if target is loop else 2 for target in targets).ljust(256)
+        kind_of = class_of.translate(kinds)
+        self.outside = mask_of(kind_of, [0])
+        kind = np.frombuffer(kind_of, np.uint8)[trie.byte[child]]
+        self.leaving = Leavings(trie, child[kind == 0], before[kind == 0])
+        self.leads = Leavings(trie, child[kind == 2], before[kind == 2])
+        self.num_bytes = 8 * (3 * len(nodes) + 2 * len(child))
         self._keep(trie, nodes, lengths, num_words)
 
     def nodes_at(self, first: int, last: int) -> NDArray:
         """Give the nodes after `first` to `last` whole characters."""
         low, high = np.searchsorted(self._between_lengths, (first, last + 1))
         return self._between[low:high]
-
-def _by_byte(trie: Trie, nodes: NDArray, before: NDArray) -> dict[int, Leaving]:
-    """Part nodes by their last byte, each part in the order of what comes before them."""
-    byte = trie.byte[nodes]
-    order = np.lexsort((before, byte))
-    cuts = np.flatnonzero(np.diff(byte[order])) + 1
-    result = {}
-    for group in np.split(order, cuts) if len(order) else []:
-        lengths = before[group].astype(np.int32)
-        starts = np.searchsorted(lengths, np.arange(int(lengths[-1]) + 2)).tolist()
-        result[int(byte[group[0]])] = Leaving(nodes[group].astype(np.int32), lengths, starts)
-    return result
 
 
 def _along_levels(trie: Trie, node: int, in_class: NDArray) -> tuple[NDArray, NDArray, NDArray, NDArray]:

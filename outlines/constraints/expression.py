@@ -18,6 +18,7 @@ from operator import attrgetter
 from outlines.exceptions import LimitError
 
 __all__ = [
+    "ALL_BYTES",
     "ANY_BYTE",
     "EMPTY",
     "EPSILON",
@@ -30,12 +31,14 @@ __all__ = [
     "completes",
     "concat",
     "counts",
+    "flags_of",
     "intersected",
     "intersection",
     "is_empty",
     "is_renewable",
     "join_classes",
     "literal",
+    "mask_of",
     "matches",
     "members",
     "optional",
@@ -97,12 +100,27 @@ class Expression:
     def first_bytes(self) -> int:
         """Give the class of bytes with which some string of the language begins."""
         class_of, targets = self.transitions()
-        live = [target is not EMPTY for target in targets]
-        return sum(1 << byte for byte in range(256) if live[class_of[byte]])
+        return mask_of(class_of, [number for number, target in enumerate(targets) if target is not EMPTY])
 
     def __repr__(self) -> str:
         return f"<Expression {_show(self, 4)}>"
 
+
+def mask_of(class_of: bytes, numbers: Iterable[int]) -> int:
+    """Give the bytes of some classes, as one class."""
+    digits = bytearray(b"0" * 256)
+    for number in numbers:
+        digits[number] = _ONE
+    return int(class_of.translate(digits)[::-1], 2)
+
+
+def flags_of(mask: int) -> bytes:
+    """Give a class of bytes as 256 flags."""
+    return f"{mask:0256b}"[::-1].encode().translate(_FLAG_OF_DIGIT)
+
+
+_ONE = ord("1")
+_FLAG_OF_DIGIT = bytes(byte == _ONE for byte in range(256))
 
 _interned: weakref.WeakValueDictionary[tuple, Expression] = weakref.WeakValueDictionary()
 _lock = threading.Lock()

@@ -18,6 +18,7 @@ from outlines.constraints.expression import (
     concat,
     counts,
     join_classes,
+    mask_of,
     members,
     repeat,
     spine,
@@ -152,7 +153,9 @@ def _staying_bytes(state: Expression) -> int:
     """Give the class of bytes that lead from a state back to it."""
     found = _staying.get(state)
     if found is None:
-        found = _staying[state] = sum(1 << byte for byte in range(256) if state.step(byte) is state)
+        class_of, targets = state.transitions()
+        found = mask_of(class_of, [number for number, target in enumerate(targets) if target is state])
+        _staying[state] = found
     return found
 
 
@@ -361,6 +364,9 @@ def without_bytes(body: Expression, mask: int) -> Expression:
     return union(*[concat(byte_class(m), target) for m, target in zip(masks, targets, strict=True)])
 
 
+#: Counts up to this one aren't cut: to find out what tokens can reach takes longer than walking along these.
+_SMALL_COUNT = 16
+
 #: Parts of a concatenation, from its beginning, whose counts are cut.
 _CUT_PARTS = 8
 
@@ -388,7 +394,7 @@ def _cut_way(way: Expression, longest: Callable[[Expression], int]) -> Expressio
     while rest is not EPSILON and len(done) < _CUT_PARTS:
         part, rest = split(rest)
         found = counts(part)
-        if found is not None and (found[1] > 1 or found[2] is not None):
+        if found is not None and max(found[1], found[2] or 0) > _SMALL_COUNT:
             body, low, high = found
             most = longest(body)
             if low > most + 1 or (high is not None and high >= most):
