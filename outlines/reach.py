@@ -246,7 +246,7 @@ class HeadTables:
             if target is not EMPTY:
                 second |= ALL_BYTES if target.nullable else target.first_bytes()
         num_starts = self._most_starts(inside, first, second)
-        fewest = shortest(body)
+        fewest = 1 if any(target.nullable for target in targets) else shortest(body)
         if fewest == 1:  # one byte may be all of it
             return num_starts
         return min(self._most_starts(inside, ALL_BYTES, ALL_BYTES) // max(fewest, 1) + 1, num_starts)
