@@ -8,16 +8,16 @@ again and again takes it from there, and only where a token leaves the class is 
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from outlines.constraints.expression import EMPTY, Expression, mask_of, star
+from outlines.constraints.expression import EMPTY, EPSILON, Expression, mask_of, star
 from outlines.constraints.strings import TextState
-from outlines.rows import Base, bases_of_nodes
-from outlines.trie import Trie
+from outlines.rows import Base, bases_of_flags, bases_of_nodes
+from outlines.trie import ROOT, Pieces, Trie
 
 __all__ = ["CharacterRun", "Run", "Spread", "Start", "State", "StateNumbers", "join", "spread"]
 
@@ -28,10 +28,20 @@ _MANY_NODES = 24
 #: A run below which this part of all nodes lies looks at all nodes, level by level; one with less goes along children.
 _SOME_NODES = 8
 
+#: Along a class of so many bytes a walk goes along children, however much is below.
+_NARROW_CLASS = 16
+
 #: A walk by levels goes on down to so many nodes, lest it goes to and fro.
 _FEW_NODES = 12
 
 State: TypeAlias = "Expression | TextState"
+
+#: Bytes that begin a character of UTF-8, and how many more it has; and those that continue one.
+_FIRST_BYTES = tuple(
+    (mask_of(bytes(first <= byte < end for byte in range(256)), [1]), num_bytes)
+    for first, end, num_bytes in ((0, 0x80, 0), (0xC0, 0xE0, 1), (0xE0, 0xF0, 2), (0xF0, 0xF8, 3))
+)
+_CONTINUATIONS = mask_of(bytes(0x80 <= byte < 0xC0 for byte in range(256)), [1])
 
 
 class Start(NamedTuple):
@@ -177,20 +187,26 @@ class Leaving(NamedTuple):
 
 
 class Leavings(Mapping[int, Leaving]):
-    """Nodes by their last byte, in the order of what comes before them; each byte's are made when first asked for.
+    """Nodes by their last byte, in the order of what comes before them; looked for when first asked for.
 
     Parameters
     ----------
-    nodes, lengths
-        The nodes, and how much comes before each, ascending.
+    find
+        Gives the nodes, and how much comes before each, ascending.
     """
 
-    def __init__(self, trie: Trie, nodes: NDArray, lengths: NDArray):
-        byte = trie.byte[nodes]
-        self._order = np.argsort(byte, kind="stable")
-        self._ends = np.cumsum(np.bincount(byte, minlength=256)).tolist()
-        self._nodes, self._lengths = nodes.astype(np.int32), lengths.astype(np.int32)
+    def __init__(self, trie: Trie, find: Callable[[], tuple[NDArray, NDArray]]):
+        self._trie = trie
+        self._find = find
         self._made: dict[int, Leaving | None] = {}
+
+    @functools.cached_property
+    def _found(self) -> tuple[NDArray, NDArray, NDArray, list[int]]:
+        nodes, lengths = self._find()
+        byte = self._trie.byte[nodes]
+        order = np.argsort(byte, kind="stable").astype(np.int32)
+        ends = np.cumsum(np.bincount(byte, minlength=256)).tolist()
+        return nodes.astype(np.int32), lengths.astype(np.int32), order, [0, *ends]
 
     def __getitem__(self, byte: int) -> Leaving:
         found = self.get(byte)
@@ -207,19 +223,17 @@ class Leavings(Mapping[int, Leaving]):
         return default if found is None else found
 
     def _make(self, byte: int) -> Leaving | None:
-        first, last = self._ends[byte - 1] if byte else 0, self._ends[byte]
-        if first == last:
+        nodes, lengths, order, ends = self._found
+        if ends[byte] == ends[byte + 1]:
             return None
-        group = self._order[first:last]
-        lengths = self._lengths[group]
+        group = order[ends[byte] : ends[byte + 1]]
+        lengths = lengths[group]
         starts = np.concatenate(([0], np.cumsum(np.bincount(lengths)))).tolist()
-        return Leaving(self._nodes[group], lengths, starts)
+        return Leaving(nodes[group], lengths, starts)
 
     def __iter__(self) -> Iterator[int]:
-        return (byte for byte in range(256) if byte in self)
-
-    def __contains__(self, byte: object) -> bool:
-        return isinstance(byte, int) and self._ends[byte] > (self._ends[byte - 1] if byte else 0)
+        ends = self._found[3]
+        return (byte for byte in range(256) if ends[byte] < ends[byte + 1])
 
     def __len__(self) -> int:
         return sum(1 for _ in self)
@@ -230,10 +244,6 @@ class Run:
 
     Attributes
     ----------
-    nodes, lengths : int32, int32 [N]
-        The nodes reached, and how many bytes of the class lead to each; lengths ascend.
-    longest : int
-        The last of the lengths.
     leaving : mapping of int to Leaving
         For each byte outside of the class the nodes after it.
     leads : mapping of int to Leaving
@@ -245,45 +255,75 @@ class Run:
     """
 
     def __init__(self, trie: Trie, node: int, byte_flags: bytes, num_words: int):
-        in_class = np.frombuffer(byte_flags, bool)
-        self.outside = mask_of(byte_flags, [0])
-        is_most = trie.big_nodes.get(node, 0) > trie.num_nodes // _SOME_NODES
-        walk = _along_levels if is_most else _along_children
-        nodes, lengths, left, before = walk(trie, node, in_class)
-        self.leaving: Mapping[int, Leaving] = Leavings(trie, left, before)
-        self.leads: Mapping[int, Leaving] = {}
-        self.num_bytes = 8 * (2 * len(nodes) + 2 * len(left))
-        self._keep(trie, nodes, lengths, num_words)
-
-    def _keep(self, trie: Trie, nodes: NDArray, lengths: NDArray, num_words: int) -> None:
-        self.nodes, self.lengths = nodes.astype(np.int32), lengths.astype(np.int32)  # small: a wide class has most
-        self.longest = int(self.lengths[-1]) if len(self.lengths) else 0
-        self._trie = trie
-        self._num_words = num_words
+        self._trie, self._num_words = trie, num_words
         self._upto: dict[int, tuple[tuple[Base, ...], tuple[int, ...]]] = {}
+        self.outside = mask_of(byte_flags, [0])
+        self.leads: Mapping[int, Leaving] = {}
+        self._flags: NDArray | None = None
+        in_class = np.frombuffer(byte_flags, bool)
+        is_most = trie.big_nodes.get(node, 0) > trie.num_nodes // _SOME_NODES
+        if is_most and byte_flags.count(1) > _NARROW_CLASS:
+            self._flags, find_leaving = _along_levels(trie, node, in_class)
+            self._order, self._length_of, self._first = None, trie.depth, int(trie.depth[node])
+            self.leaving: Mapping[int, Leaving] = Leavings(trie, lambda: self._pick(find_leaving(), 1))
+            self.num_bytes = trie.num_nodes
+        else:
+            nodes, lengths, left, before = _along_children(trie, node, in_class)
+            self.nodes_and_lengths = nodes.astype(np.int32), lengths.astype(np.int32)
+            self.leaving = Leavings(trie, lambda: (left, before))
+            self.num_bytes = 8 * (len(nodes) + 2 * len(left))
+
+    def _pick(self, flags: NDArray, length: int = 0) -> tuple[NDArray, NDArray]:
+        """Give flagged nodes and how many bytes or characters lead to each, ascending; `length` is taken off these."""
+        nodes = np.flatnonzero(flags) if self._order is None else self._order[flags[self._order]]
+        return nodes.astype(np.int32), (self._length_of[nodes] - (self._first + length)).astype(np.int32)
+
+    @functools.cached_property
+    def nodes_and_lengths(self) -> tuple[NDArray, NDArray]:
+        """The nodes reached, and how much leads to each, ascending; int32 [N] both."""
+        assert self._flags is not None
+        return self._pick(self._flags)
+
+    @property
+    def _places(self) -> tuple[NDArray, NDArray]:
+        """The nodes where something else may follow, and how much leads to each."""
+        return self.nodes_and_lengths
+
+    @functools.cached_property
+    def longest(self) -> int:
+        """The last of the lengths; 0 if there are none."""
+        lengths = self.nodes_and_lengths[1]
+        return int(lengths[-1]) if len(lengths) else 0
 
     @functools.cached_property
     def tokens_and_lengths(self) -> tuple[NDArray, NDArray]:
         """The tokens that end at the nodes, and their lengths, ascending; int32 [T] both."""
-        tokens, origin = self._trie.tokens_of(self.nodes)
-        return tokens.astype(np.int32), self.lengths[origin]
+        nodes, lengths = self.nodes_and_lengths
+        tokens, origin = self._trie.tokens_of(nodes)
+        return tokens.astype(np.int32), lengths[origin]
 
     def upto(self, length: int) -> tuple[tuple[Base, ...], tuple[int, ...]]:
         """Give the tokens of at most so many bytes, all in the class, as base rows and a list."""
         found = self._upto.get(length)
         if found is None:
-            nodes = self.nodes[: int(np.searchsorted(self.lengths, length, "right"))]
-            found = self._upto[length] = bases_of_nodes(self._trie, nodes, self._num_words)
+            if self._flags is not None and length >= self.longest:
+                found = bases_of_flags(self._trie, self._flags, self._num_words)
+            else:
+                nodes, lengths = self.nodes_and_lengths
+                nodes = nodes[: int(np.searchsorted(lengths, length, "right"))]
+                found = bases_of_nodes(self._trie, nodes, self._num_words)
+            self._upto[length] = found
         return found
 
     def num_from(self, length: int) -> int:
         """Count the nodes of at least some length."""
-        return len(self.nodes) - int(np.searchsorted(self.lengths, length))
+        lengths = self.nodes_and_lengths[1]
+        return len(lengths) - int(lengths.searchsorted(length))
 
     def nodes_at(self, first: int, last: int) -> NDArray:
-        """Give the nodes after `first` to `last` bytes."""
-        low, high = np.searchsorted(self.lengths, (first, last + 1))
-        return self.nodes[low:high]
+        """Give the nodes after `first` to `last` whole characters of the class, or bytes."""
+        nodes, lengths = self._places
+        return nodes[lengths.searchsorted(first) : lengths.searchsorted(last + 1)]
 
 
 class CharacterRun(Run):
@@ -299,52 +339,161 @@ class CharacterRun(Run):
 
     def __init__(self, trie: Trie, node: int, body: Expression, num_words: int):
         loop = star(body)
-        numbers = StateNumbers(loop)
-        begin = np.asarray(trie.members(node))
-        found = spread(trie, [Start(begin, loop, np.zeros(len(begin), np.int64))], numbers)
-        order = np.argsort(found.counts, kind="stable")
-        nodes, lengths = found.nodes[order], found.counts[order]
-        between = found.states[order] == numbers.of(loop)
-        self._between, self._between_lengths = nodes[between].astype(np.int32), lengths[between].astype(np.int32)
-        # what comes next between two characters: it leaves, or begins a character
-        at = np.concatenate((begin, self._between))
-        parent, child = trie.expand(at)
-        before = np.concatenate((np.zeros(len(begin), np.int64), self._between_lengths))[parent]
         class_of, targets = loop.transitions()
         kinds = bytes(0 if target is EMPTY else 1 if target is loop else 2 for target in targets).ljust(256)
         kind_of = class_of.translate(kinds)
+        self._trie, self._num_words = trie, num_words
+        self._upto = {}
         self.outside = mask_of(kind_of, [0])
-        kind = np.frombuffer(kind_of, np.uint8)[trie.byte[child]]
-        self.leaving = Leavings(trie, child[kind == 0], before[kind == 0])
-        self.leads = Leavings(trie, child[kind == 2], before[kind == 2])
-        self.num_bytes = 8 * (3 * len(nodes) + 2 * len(child))
-        self._keep(trie, nodes, lengths, num_words)
+        self._flags = None
+        is_live = None
+        if node in trie.big_nodes and trie.pieces.left[node] == 0:
+            is_live = _live_pieces(trie.pieces, body)
+        if is_live is not None:
+            self._order, self._length_of = trie.pieces.order, trie.pieces.count
+            self._first = int(trie.pieces.count[node])
+            self._flags, find_leaving, find_leads = _along_pieces(trie, node, is_live)
+            self.leaving = Leavings(trie, lambda: self._pick(find_leaving(), 1))
+            self.leads = Leavings(trie, lambda: self._pick(find_leads(), 1))
+            self.num_bytes = trie.num_nodes
+        else:
+            nodes, lengths, between, between_lengths, child, before = _along_loop(trie, node, loop)
+            self.nodes_and_lengths = nodes.astype(np.int32), lengths.astype(np.int32)
+            self._between = between.astype(np.int32), between_lengths.astype(np.int32)
+            kind = np.frombuffer(kind_of, np.uint8)[trie.byte[child]]
+            leaves, leads = kind == 0, kind == 2
+            self.leaving = Leavings(trie, lambda: (child[leaves], before[leaves]))
+            self.leads = Leavings(trie, lambda: (child[leads], before[leads]))
+            self.num_bytes = 8 * 5 * len(nodes)
 
-    def nodes_at(self, first: int, last: int) -> NDArray:
-        """Give the nodes after `first` to `last` whole characters."""
-        low, high = np.searchsorted(self._between_lengths, (first, last + 1))
-        return self._between[low:high]
+    @functools.cached_property
+    def _between(self) -> tuple[NDArray, NDArray]:
+        nodes, lengths = self.nodes_and_lengths
+        whole = self._trie.pieces.left[nodes] == 0
+        return nodes[whole], lengths[whole]
+
+    @property
+    def _places(self) -> tuple[NDArray, NDArray]:
+        return self._between
 
 
-def _along_levels(trie: Trie, node: int, in_class: NDArray) -> tuple[NDArray, NDArray, NDArray, NDArray]:
-    """Walk along a class where much is below: a flag for every node, level by level.
+def _along_loop(trie: Trie, node: int, loop: Expression) -> tuple[NDArray, ...]:
+    """Walk along a loop over characters of any code.
 
-    Gives the nodes reached and the bytes that lead to each, then the nodes that leave and the bytes before each.
+    Gives the nodes reached and the characters begun at each, those between two characters and their counts, and what
+    comes next there, with the characters before.
     """
-    first = int(trie.depth[node])
+    numbers = StateNumbers(loop)
+    begin = np.asarray(trie.members(node))
+    found = spread(trie, [Start(begin, loop, np.zeros(len(begin), np.int64))], numbers)
+    order = np.argsort(found.counts, kind="stable")
+    nodes, lengths = found.nodes[order], found.counts[order]
+    is_between = found.states[order] == numbers.of(loop)
+    between, between_lengths = nodes[is_between], lengths[is_between]
+    parent, child = trie.expand(np.concatenate((begin, between)))
+    before = np.concatenate((np.zeros(len(begin), np.int64), between_lengths))[parent]
+    return nodes, lengths, between, between_lengths, child, before
+
+
+def _live_pieces(pieces: Pieces, body: Expression) -> NDArray | None:
+    """Give a flag a piece: whether a set of characters has it, or one that begins with it. None if not of UTF-8."""
+    states = _states_of_utf8(body)
+    if states is None:
+        return None
+    numbers = {state: number for number, state in enumerate(states)}
+    table = np.full((len(states), 256), -1, np.int16)
+    for row, state in zip(table, states, strict=True):
+        class_of, targets = state.transitions()
+        following = np.asarray([numbers.get(target, -1) for target in targets], np.int16)
+        row[:] = following[np.frombuffer(class_of, np.uint8)]
+    flat = np.concatenate((table.ravel(), np.full(256, -1, np.int16)))  # after -1 comes -1
+    state = np.zeros(len(pieces.byte), np.int32)
+    start = 0
+    for end in pieces.size_ends:
+        before = state[pieces.parent[start:end]] if start else 0
+        state[start:end] = flat[before * 256 + pieces.byte[start:end]]
+        start = end
+    return state >= 0
+
+
+def _states_of_utf8(body: Expression) -> list[Expression] | None:
+    """Give the derivatives of a set of characters, EMPTY excepted; None if some text in it isn't laid out as UTF-8."""
+    left_of = {body: 0}  # bytes that are missing
+    states = [body]
+    for state in states:
+        if state is EPSILON:
+            continue
+        class_of, targets = state.transitions()
+        continued = ((_CONTINUATIONS, left_of[state] - 1),)
+        for number, target in enumerate(targets):
+            if target is EMPTY:
+                continue
+            mask = mask_of(class_of, [number])
+            for among, left in _FIRST_BYTES if state is body else continued:
+                if mask & among:
+                    mask &= ~among
+                    if target not in left_of:
+                        left_of[target] = left
+                        states.append(target)
+                    if left_of[target] != left or target.nullable != (left == 0):
+                        return None
+            if mask or (target.nullable and target is not EPSILON):
+                return None
+    return states
+
+
+def _along_levels(trie: Trie, node: int, in_class: NDArray) -> tuple[NDArray, Callable[[], NDArray]]:
+    """Walk along a class where much is below, level by level.
+
+    Gives a flag for every node, whether it's reached, and a function that gives whether it's the first to leave.
+    """
     inside = np.zeros(trie.num_nodes, bool)
     inside[node] = True
     keeps = in_class[trie.byte]
     parent = trie.parent
-    for start, end in trie.levels[first + 1 :]:
-        level = inside[parent[start:end]] & keeps[start:end]
+    for start, end in trie.levels[int(trie.depth[node]) + 1 :]:
+        level = inside[parent[start:end]]
+        level &= keeps[start:end]
         if not level.any():
             break
         inside[start:end] = level
-    leaves = inside[parent] & ~inside
-    leaves[0] = inside[node] = False
-    nodes, left = np.flatnonzero(inside), np.flatnonzero(leaves)
-    return nodes, trie.depth[nodes] - first, left, trie.depth[left] - first - 1
+    inside[node] = False
+    return inside, lambda: _next_nodes(trie, inside, node) & ~inside
+
+
+def _next_nodes(trie: Trie, flags: NDArray, node: int) -> NDArray:
+    """Give a flag a node: whether it's below one flagged, or below `node`."""
+    found = flags[trie.parent]
+    first = int(trie.first_child[node])
+    found[first : first + int(trie.num_children[node])] = True
+    found[ROOT] = False
+    return found
+
+
+def _along_pieces(
+    trie: Trie, node: int, is_live: NDArray
+) -> tuple[NDArray, Callable[[], NDArray], Callable[[], NDArray]]:
+    """Walk along characters of UTF-8 where much is below, level by level.
+
+    `is_live` tells of each piece whether it's one of the characters, or begins one. Gives a flag for every node,
+    whether it's reached, and functions that give whether it's the first to leave between two characters, and whether
+    it's the first of several bytes of a character.
+    """
+    pieces = trie.pieces
+    keeps = is_live[pieces.piece]
+    keeps &= pieces.left >= 0
+    inside = np.zeros(trie.num_nodes, bool)
+    inside[node] = True
+    for start, end in trie.levels[int(trie.depth[node]) + 1 :]:
+        level = inside[pieces.above[start:end]]
+        level &= keeps[start:end]
+        inside[start:end] = level
+    inside[node] = False
+
+    def next_nodes() -> NDArray:
+        return _next_nodes(trie, inside & (pieces.left == 0), node)
+
+    return inside, lambda: next_nodes() & ~inside, lambda: next_nodes() & inside & (trie.byte >= 0x80)
 
 
 def _along_children(trie: Trie, node: int, in_class: NDArray) -> tuple[NDArray, NDArray, NDArray, NDArray]:

@@ -141,8 +141,8 @@ def test_run_stays_in_its_class_and_leaves_by_other_bytes(tokens, members, lengt
                 inside.add((child, len(text)))
             elif set(text[:-1]) <= members:
                 leaving.setdefault(text[-1], set()).add((child, len(text) - 1))
-    assert set(zip(run.nodes.tolist(), run.lengths.tolist(), strict=True)) == inside
-    assert len(run.nodes) == len(inside)
+    assert set(zip(*(a.tolist() for a in run.nodes_and_lengths), strict=True)) == inside
+    assert len(run.nodes_and_lengths[0]) == len(inside)
     assert (np.diff(run.lengths) >= 0).all()
     assert run.longest == max((n for _, n in inside), default=0)
     with_tokens = {(token, n) for child, n in inside for token in trie.tokens[child]}
@@ -183,7 +183,7 @@ def test_run_along_characters_counts_those_begun(tokens, body, data):
                 whole.append((child, begun))
             elif states[-2] is body:
                 (leaving if states[-1] is None else leads).append((text[-1], child, begun - 1))
-    assert sorted(zip(run.nodes.tolist(), run.lengths.tolist(), strict=True)) == sorted(inside)
+    assert sorted(zip(*(a.tolist() for a in run.nodes_and_lengths), strict=True)) == sorted(inside)
     between = [(n, length) for length in range(9) for n in run.nodes_at(length, length).tolist()]
     assert sorted(between) == sorted(whole)
     for found, expected in ((run.leaving, leaving), (run.leads, leads)):
@@ -208,7 +208,7 @@ def walk(body, text):
 
 def test_run_along_a_class_that_no_token_begins_with_is_empty():
     run = Run(Trie.build([b"ab"]), ROOT, bytes(byte == ord("x") for byte in range(256)), 1)
-    assert (run.longest, len(run.nodes), len(run.tokens_and_lengths[0])) == (0, 0, 0)
+    assert (run.longest, len(run.nodes_and_lengths[0]), len(run.tokens_and_lengths[0])) == (0, 0, 0)
     assert run.upto(9) == ((), ())
     assert [places.tolist() for places, _, _ in run.leaving.values()] == [[1]]
 
