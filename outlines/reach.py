@@ -19,9 +19,12 @@ from outlines.constraints.expression import (
     EMPTY,
     Expression,
     alternatives,
+    byte_class,
+    counts,
     flags_of,
     mask_of,
     spine,
+    split,
     union,
 )
 from outlines.constraints.json_schema.text import ANY_TEXT, QUOTE, STRING_REST
@@ -397,18 +400,41 @@ class HeadTables:
         if body is None and not byte_flags:
             begin = [Start(members, start, np.zeros(len(members), np.int64))]
             return Walk(None, [], spread(self.trie, begin, numbers), [])
-        run = self._run(node, byte_flags if body is None else body)
+        along = byte_flags if body is None else body
+        run = self._run(node, along)
+        counted = _counted(start, along)
+        if counted is None:
+            inside, left, onward = self._go_along(run, members, start, along, numbers)
+        else:  # nothing but the class until it has been read often enough, and then only what follows
+            low, high, rest = counted
+            most = run.longest if high is None else min(high, run.longest)
+            inside = [(1, min(low - 1, most), EMPTY)] if low > 1 and most else []
+            if max(low, 1) <= most:
+                inside.append((max(low, 1), most, start if low == 0 and high is None else rest))
+            left, onward = [], []
+            self._leave(run.leaving, run.outside, rest, low, most, numbers, left, onward)
+        big = self._take_big(onward)
+        left.append(spread(self.trie, onward, numbers))
+        return Walk(run, inside, join(left), big)
+
+    def _go_along(
+        self, run: Run, members: NDArray, start: State, along: bytes | Expression, numbers: StateNumbers
+    ) -> tuple[list[tuple[int, int, State]], list[Spread], list[Start]]:
+        """Go on along a class from state to state.
+
+        Gives the states that lengths lead to, the places where tokens leave, and from where to walk on.
+        """
         inside: list[tuple[int, int, State]] = []
         left: list[Spread] = []
         onward: list[Start] = []
         state, length = start, 0
         while True:
             parting = 0
-            if body is None:
-                following = _common_target(state, byte_flags)
+            if isinstance(along, bytes):
+                following = _common_target(state, along)
             else:
                 assert isinstance(state, Expression), "only expressions begin with characters"
-                step = character_step(state, body)
+                step = character_step(state, along)
                 following = None if step is None or step.exceptions else step.target
                 parting = 0 if step is None else step.parting
             is_loop = following is state
@@ -417,21 +443,17 @@ class HeadTables:
             if following is None:  # the class parts, or few are left: go on from here node by node
                 nodes = run.nodes_at(length, length) if length else members
                 onward.append(Start(nodes, state, np.full(len(nodes), length)))
-                break
-            self._leave(run.leaving, run.outside, state, length, is_loop, numbers, left, onward)
+                return inside, left, onward
+            last = run.longest if is_loop else length
+            self._leave(run.leaving, run.outside, state, length, last, numbers, left, onward)
             if parting:
-                self._leave(run.leads, parting, state, length, is_loop, numbers, left, onward)
-            if is_loop:
-                if run.longest > length:
-                    inside.append((length + 1, run.longest, state))
-                break
-            if following is EMPTY or length == run.longest:
-                break
+                self._leave(run.leads, parting, state, length, last, numbers, left, onward)
+            if is_loop and run.longest > length:
+                inside.append((length + 1, run.longest, state))
+            if is_loop or following is EMPTY or length == run.longest:
+                return inside, left, onward
             state, length = following, length + 1
             inside.append((length, length, state))
-        big = self._take_big(onward)
-        left.append(spread(self.trie, onward, numbers))
-        return Walk(run, inside, join(left), big)
 
     def _take_big(self, onward: list[Start]) -> list[tuple[int, State, int]]:
         """Take the nodes with much below out of what is walked."""
@@ -461,10 +483,10 @@ class HeadTables:
         return run
 
     def _leave(
-        self, leaving: Mapping[int, Leaving], among: int, state: State, length: int, is_loop: bool,
+        self, leaving: Mapping[int, Leaving], among: int, state: State, shortest: int, longest: int,
         numbers: StateNumbers, left: list[Spread], onward: list[Start],
     ) -> None:  # fmt: skip
-        """Take the nodes where tokens leave the class after `length` bytes, or after that many and more in a loop.
+        """Take the nodes where tokens leave the class after `shortest` to `longest` bytes of it, all in one state.
 
         They leave with a byte of the class `among`.
         """
@@ -475,12 +497,13 @@ class HeadTables:
             byte = live.bit_length() - 1
             live ^= 1 << byte
             found = leaving.get(byte)
-            if found is None or length + 1 >= len(found.starts):
+            if found is None:
                 continue
             nodes, lengths, starts = found
             target = targets[class_of[byte]]
-            first, last = starts[length], starts[-1 if is_loop else length + 1]
-            if first == last:
+            most = len(starts) - 1
+            first, last = starts[min(shortest, most)], starts[min(longest + 1, most)]
+            if first >= last:
                 continue
             nodes, lengths = nodes[first:last], lengths[first:last]
             counts = lengths + 1 if is_counted and not target.nullable else lengths
@@ -544,6 +567,23 @@ def _common_characters(expression: Expression, body: Expression) -> Expression:
     if step is None or step.target is EMPTY:
         return NO_CHARACTERS
     return without_bytes(body, step.exceptions) if step.exceptions else body
+
+
+def _counted(state: State, along: bytes | Expression) -> tuple[int, int | None, Expression] | None:
+    """Give the bounds and the rest of `x{2,9}y` where x is the class of a run, with which y doesn't begin; else None."""
+    if isinstance(state, TextState):
+        return None
+    lead, rest = split(state)
+    repeated = counts(lead)
+    if repeated is None:
+        return None
+    body, low, high = repeated
+    if isinstance(along, bytes):
+        mask = mask_of(along, [1])
+        return (low, high, rest) if body is byte_class(mask) and not rest.first_bytes() & mask else None
+    if body is not along:
+        return None
+    return (low, high, rest) if character_step(rest, along) == (EMPTY, 0, 0) else None
 
 
 def _common_target(state: State, byte_flags: bytes) -> State | None:
