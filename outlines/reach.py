@@ -318,16 +318,13 @@ class HeadTables:
             bases, tokens = run_bases + bases, run_tokens + tokens
             exits += [walk.run.nodes_at(first, last) for first, last, state in walk.inside if state.nullable]
             if node == ROOT and walk.inside and walk.inside[0][2] is expression:
-                self._loops[expression] = self._flags(walk.run.nodes_at(1, walk.longest))
+                self._loops[expression] = walk.run.staying
         for big, state, _ in walk.big:
             assert isinstance(state, Expression)
             below = self.reach(big, state)
             bases, tokens = bases + below.bases, tokens + below.tokens
             exits.append(below.exits)
         return Reach(trie, bases, tokens, np.concatenate(exits))
-
-    def _flags(self, nodes: NDArray) -> bytearray:
-        return bytearray(self.trie.token_flags(nodes).tobytes().ljust(self.num_tokens, b"\0"))
 
     def _find_unanchored(self, node: int, expression: Expression) -> Reach:
         """Any text keeps such a string alive: tokens inside are those of any string, and only ends are looked for."""

@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 
 from outlines.constraints.expression import EMPTY, EPSILON, Expression, mask_of, star
 from outlines.constraints.strings import TextState
-from outlines.rows import Base, bases_of_flags, bases_of_nodes
+from outlines.rows import Base, bases_and_list, bases_of_flags
 from outlines.trie import ROOT, Pieces, Trie
+from outlines.vocabulary import WORD_BITS
 
 __all__ = ["CharacterRun", "Run", "Spread", "Start", "State", "StateNumbers", "join", "spread"]
 
@@ -73,6 +74,8 @@ class StateNumbers:
     def __init__(self, loop: Expression | None = None) -> None:
         self.loop = loop
         self.states: list[State] = []
+        self.is_nullable = bytearray()  # a flag a number
+        self.is_between = bytearray()  # a flag a number: whether a character begins with the next byte
         self._numbers: dict[State, int] = {}
 
     def of(self, state: State) -> int:
@@ -81,6 +84,8 @@ class StateNumbers:
         if found is None:
             found = self._numbers[state] = len(self.states)
             self.states.append(state)
+            self.is_nullable.append(state.nullable)
+            self.is_between.append(self.begins(state))
         return found
 
     def begins(self, state: State) -> bool:
@@ -158,11 +163,10 @@ def _spread_levels(
                 if len(numbers.states) > len(table):
                     table = np.concatenate((table, np.empty((2 * len(numbers.states), 256), np.int32)))
                 table[new] = following[np.frombuffer(class_of, np.uint8)]
-        known = numbers.states
-        if len(is_nullable) < len(known):
-            is_nullable = np.fromiter((s.nullable for s in known), bool, len(known))
-            begins = np.fromiter(map(numbers.begins, known), bool, len(known))
-            closes = is_nullable if numbers.loop is None else np.zeros(len(known), bool)
+        if len(is_nullable) < len(numbers.states):
+            is_nullable = np.frombuffer(bytes(numbers.is_nullable), bool)
+            begins = np.frombuffer(bytes(numbers.is_between), bool)
+            closes = is_nullable if numbers.loop is None else np.zeros(len(begins), bool)
         parent, child = trie.expand(node)
         target = table[state[parent], trie.byte[child]]
         live = np.flatnonzero(target >= 0)
@@ -309,11 +313,16 @@ class Run:
             if self._flags is not None and length >= self.longest:
                 found = bases_of_flags(self._trie, self._flags, self._num_words)
             else:
-                nodes, lengths = self.nodes_and_lengths
-                nodes = nodes[: int(np.searchsorted(lengths, length, "right"))]
-                found = bases_of_nodes(self._trie, nodes, self._num_words)
+                tokens, lengths = self.tokens_and_lengths
+                found = bases_and_list(tokens[: lengths.searchsorted(length, "right")], self._num_words)
             self._upto[length] = found
         return found
+
+    @functools.cached_property
+    def staying(self) -> bytearray:
+        """A flag a token: whether it's made of whole characters of the class, or of its bytes."""
+        flags = self._trie.token_flags(self._places[0])
+        return bytearray(flags.tobytes().ljust(self._num_words * WORD_BITS, b"\0"))
 
     def num_from(self, length: int) -> int:
         """Count the nodes of at least some length."""
