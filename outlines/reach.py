@@ -234,10 +234,13 @@ class HeadTables:
             return found
         return expression if found is EMPTY else found
 
-    def _longest(self, body: Expression) -> int:
-        """Give the most times that texts of a language may stand one after another within a token."""
+    def _longest(self, body: Expression, enough: int) -> int:
+        """Give the most times that texts of a language may stand one after another within a token, or up to `enough`."""
         found = self._longest_of.get(body)
         if found is None:
+            at_most = (len(self.trie.levels) - 1) // max(shortest(body), 1) + 1
+            if at_most <= enough:
+                return at_most
             found = self._longest_of[body] = self._find_longest(body)
         return found
 
@@ -404,7 +407,7 @@ class HeadTables:
             inside, left, onward = self._go_along(run, members, start, along, numbers)
         else:  # nothing but the class until it has been read often enough, and then only what follows
             low, high, rest = counted
-            most = run.longest if high is None else min(high, run.longest)
+            most = run.at_most if high is None else min(high, run.at_most)
             inside = [(1, min(low - 1, most), EMPTY)] if low > 1 and most else []
             if max(low, 1) <= most:
                 inside.append((max(low, 1), most, start if low == 0 and high is None else rest))

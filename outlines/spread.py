@@ -293,6 +293,11 @@ class Run:
         """The nodes where something else may follow, and how much leads to each."""
         return self.nodes_and_lengths
 
+    @property
+    def at_most(self) -> int:
+        """A length that none of the lengths is beyond; at no cost."""
+        return len(self._trie.levels) - 1
+
     @functools.cached_property
     def longest(self) -> int:
         """The last of the lengths; 0 if there are none."""
@@ -310,7 +315,7 @@ class Run:
         """Give the tokens of at most so many bytes, all in the class, as base rows and a list."""
         found = self._upto.get(length)
         if found is None:
-            if self._flags is not None and length >= self.longest:
+            if self._flags is not None and (length >= self.at_most or length >= self.longest):
                 found = bases_of_flags(self._trie, self._flags, self._num_words)
             else:
                 tokens, lengths = self.tokens_and_lengths
@@ -321,8 +326,13 @@ class Run:
     @functools.cached_property
     def staying(self) -> bytearray:
         """A flag a token: whether it's made of whole characters of the class, or of its bytes."""
-        flags = self._trie.token_flags(self._places[0])
+        flags = self._trie.token_flags(self._places[0]) if self._flags is None else self._whole_flags()
         return bytearray(flags.tobytes().ljust(self._num_words * WORD_BITS, b"\0"))
+
+    def _whole_flags(self) -> NDArray:
+        """Give a flag a token, as `staying`, from those of the nodes."""
+        assert self._flags is not None
+        return self._flags[self._trie.token_node]
 
     def num_from(self, length: int) -> int:
         """Count the nodes of at least some length."""
@@ -375,6 +385,10 @@ class CharacterRun(Run):
             self.leads = Leavings(trie, lambda: (child[leads], before[leads]))
             self.num_bytes = 8 * 5 * len(nodes)
 
+    def _whole_flags(self) -> NDArray:
+        node = self._trie.token_node
+        return super()._whole_flags() & (self._trie.pieces.left[node] == 0)
+
     @functools.cached_property
     def _between(self) -> tuple[NDArray, NDArray]:
         nodes, lengths = self.nodes_and_lengths
@@ -392,16 +406,49 @@ def _along_loop(trie: Trie, node: int, loop: Expression) -> tuple[NDArray, ...]:
     Gives the nodes reached and the characters begun at each, those between two characters and their counts, and what
     comes next there, with the characters before.
     """
-    numbers = StateNumbers(loop)
     begin = np.asarray(trie.members(node))
-    found = spread(trie, [Start(begin, loop, np.zeros(len(begin), np.int64))], numbers)
-    order = np.argsort(found.counts, kind="stable")
-    nodes, lengths = found.nodes[order], found.counts[order]
-    is_between = found.states[order] == numbers.of(loop)
+    if trie.big_nodes.get(node, 0) > trie.num_nodes // _SOME_NODES:
+        nodes, lengths, is_between = _loop_levels(trie, node, loop)
+    else:
+        numbers = StateNumbers(loop)
+        found = spread(trie, [Start(begin, loop, np.zeros(len(begin), np.int64))], numbers)
+        nodes, lengths, is_between = found.nodes, found.counts, found.states == numbers.of(loop)
+    order = np.argsort(lengths, kind="stable")
+    nodes, lengths, is_between = nodes[order], lengths[order], is_between[order]
     between, between_lengths = nodes[is_between], lengths[is_between]
     parent, child = trie.expand(np.concatenate((begin, between)))
     before = np.concatenate((np.zeros(len(begin), np.int64), between_lengths))[parent]
     return nodes, lengths, between, between_lengths, child, before
+
+
+def _loop_levels(trie: Trie, node: int, loop: Expression) -> tuple[NDArray, NDArray, NDArray]:
+    """Walk along a loop where much is below: a state for every node, level by level.
+
+    Gives the nodes reached, the characters begun at each, and whether it's between two characters.
+    """
+    numbers = {loop: 1}  # 0: not reached
+    states = [loop]
+    rows = [bytes(512)]
+    for state in states:
+        class_of, targets = state.transitions()
+        for target in targets:
+            if target is not EMPTY and target not in numbers:
+                states.append(target)
+                numbers[target] = len(states)
+        following = np.asarray([numbers.get(target, 0) for target in targets], np.int16)
+        rows.append(following[np.frombuffer(class_of, np.uint8)].tobytes())
+    table = np.frombuffer(b"".join(rows), np.int16)
+    state_of = np.zeros(trie.num_nodes, np.int16)
+    count = np.zeros(trie.num_nodes, np.int32)
+    state_of[node] = 1
+    for start, end in trie.levels[int(trie.depth[node]) + 1 :]:
+        parent = trie.parent[start:end]
+        before = state_of[parent]
+        state_of[start:end] = table[before.astype(np.int32) << 8 | trie.byte[start:end]]
+        count[start:end] = count[parent] + (before == 1)
+    state_of[node] = 0
+    nodes = np.flatnonzero(state_of)
+    return nodes, count[nodes], state_of[nodes] == 1
 
 
 def _live_pieces(pieces: Pieces, body: Expression) -> NDArray | None:

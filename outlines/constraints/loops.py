@@ -290,27 +290,28 @@ def _relation(other: Expression, body: Expression) -> _Relation | None:
 def _find_relation(other: Expression, body: Expression) -> _Relation | None:
     inside = outside = parting = 0
     verdicts: set[bool] = set()
-    explored: dict[tuple[Expression, Expression], tuple[set[bool], bool] | None] = {}
-    for byte in range(256):
-        onward = body.step(byte)
-        target = other.step(byte)
+    body_class, onwards = body.transitions()
+    other_class, targets = other.transitions()
+    joined, pairs = join_classes(body_class, len(onwards), other_class, len(targets))
+    for number, (a, b) in enumerate(pairs):
+        onward, target = onwards[a], targets[b]
+        if onward is EMPTY:
+            continue
+        mask = mask_of(joined, [number])
         if onward is EPSILON:
             if target is EPSILON:
-                inside |= 1 << byte
+                inside |= mask
             elif target is EMPTY:
-                outside |= 1 << byte
+                outside |= mask
             else:
                 return None
-        elif onward is not EMPTY:
-            pair = (target, onward)
-            if pair not in explored:
-                explored[pair] = None if target is EPSILON else _explore(target, onward)
-            outcome = explored[pair]
+        else:
+            outcome = None if target is EPSILON else _explore(target, onward)
             if outcome is None:
                 return None
             verdicts |= outcome[0]
             if outcome[1]:
-                parting |= 1 << byte
+                parting |= mask
     if len(verdicts) > 1:
         return None
     has_all = verdicts == {True}
@@ -371,10 +372,11 @@ _SMALL_COUNT = 16
 _CUT_PARTS = 8
 
 
-def cut_counts(expression: Expression, longest: Callable[[Expression], int]) -> Expression:
+def cut_counts(expression: Expression, longest: Callable[[Expression, int], int]) -> Expression:
     """Cut the counts that no token comes to the end of: then many states are one, as far as tokens can tell.
 
-    `longest` gives the most times that a body can stand within a token. The result and the expression agree on which
+    `longest` gives the most times that a body can stand within a token; it may give more, but no more than its second
+    argument, if it's cheaper so. The result and the expression agree on which
     texts of such a length are in them and which can be completed. An intersection or complement is left as it is:
     whether it can be completed depends on all its counts.
     """
@@ -387,7 +389,7 @@ def cut_counts(expression: Expression, longest: Callable[[Expression], int]) -> 
     return union(*cut)
 
 
-def _cut_way(way: Expression, longest: Callable[[Expression], int]) -> Expression:
+def _cut_way(way: Expression, longest: Callable[[Expression, int], int]) -> Expression:
     done: list[Expression] = []
     rest = way
     is_cut = False
@@ -396,7 +398,7 @@ def _cut_way(way: Expression, longest: Callable[[Expression], int]) -> Expressio
         found = counts(part)
         if found is not None and max(found[1], found[2] or 0) > _SMALL_COUNT:
             body, low, high = found
-            most = longest(body)
+            most = longest(body, -1 if low > 1 or high is None else high)
             if low > most + 1 or (high is not None and high >= most):
                 part = repeat(body, min(low, most + 1), None if high is None or high >= most else high)
                 is_cut = True
