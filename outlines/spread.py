@@ -407,7 +407,8 @@ def _along_loop(trie: Trie, node: int, loop: Expression) -> tuple[NDArray, ...]:
     comes next there, with the characters before.
     """
     begin = np.asarray(trie.members(node))
-    if trie.big_nodes.get(node, 0) > trie.num_nodes // _SOME_NODES:
+    is_most = trie.big_nodes.get(node, 0) > trie.num_nodes // _SOME_NODES
+    if is_most and loop.first_bytes().bit_count() > _NARROW_CLASS:
         nodes, lengths, is_between = _loop_levels(trie, node, loop)
     else:
         numbers = StateNumbers(loop)
