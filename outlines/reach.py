@@ -399,7 +399,8 @@ class HeadTables:
         byte_flags = b"" if body is not None else self._first_class(start)
         if body is None and not byte_flags:
             begin = [Start(members, start, np.zeros(len(members), np.int64))]
-            return Walk(None, [], spread(self.trie, begin, numbers), [])
+            kept: list[tuple[int, State, int]] = []
+            return Walk(None, [], spread(self.trie, begin, numbers, self._is_counted, kept), kept)
         along = byte_flags if body is None else body
         run = self._run(node, along)
         counted = _counted(start, along)
@@ -414,7 +415,7 @@ class HeadTables:
             left, onward = [], []
             self._leave(run.leaving, run.outside, rest, low, most, numbers, left, onward)
         big = self._take_big(onward)
-        left.append(spread(self.trie, onward, numbers))
+        left.append(spread(self.trie, onward, numbers, self._is_counted, big))
         return Walk(run, inside, join(left), big)
 
     def _go_along(
@@ -454,6 +455,11 @@ class HeadTables:
                 return inside, left, onward
             state, length = following, length + 1
             inside.append((length, length, state))
+
+    def _is_counted(self, state: State) -> bool:
+        """Tell whether a walk from a state is that along one class of bytes or characters, and what follows."""
+        along = self._first_characters(state) or self._first_class(state)
+        return bool(along) and _counted(state, along) is not None
 
     def _take_big(self, onward: list[Start]) -> list[tuple[int, State, int]]:
         """Take the nodes with much below out of what is walked."""

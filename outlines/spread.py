@@ -101,13 +101,19 @@ def join(parts: list[Spread]) -> Spread:
     return Spread(*(np.concatenate(column) for column in zip(*parts, strict=True)))
 
 
-def spread(trie: Trie, start: list[Start], numbers: StateNumbers) -> Spread:
+def spread(
+    trie: Trie, start: list[Start], numbers: StateNumbers, is_kept: Callable[[State], bool] | None = None,
+    kept: list[tuple[int, State, int]] | None = None,
+) -> Spread:  # fmt: skip
     """Walk from some nodes along live bytes; they themselves aren't part of what is reached.
+
+    Below a huge node no walk is made in a state that `is_kept` says yes to: such are added to `kept`, with
+    their counts.
 
     In a TextState between two characters, a byte begins a character and adds one to the count, unless the head
     ends with it.
     """
-    has_children, children = trie.has_children, trie.children
+    has_children, children, big_nodes = trie.has_children, trie.children, trie.big_nodes
     reached: list[tuple[int, int, int, bool]] = []
     levels: list[Spread] = []
     stack: list[tuple[int, State, int]] = []
@@ -120,6 +126,8 @@ def spread(trie: Trie, start: list[Start], numbers: StateNumbers) -> Spread:
             np.concatenate([part.counts for part in start]),
             numbers,
             levels,
+            is_kept,
+            kept,
         )
     else:
         for nodes, state, counts in start:
@@ -127,7 +135,7 @@ def spread(trie: Trie, start: list[Start], numbers: StateNumbers) -> Spread:
     while stack:
         if len(stack) >= _MANY_NODES:
             flat = np.asarray([(n, numbers.of(e), c) for n, e, c in stack], np.int64)
-            stack = _spread_levels(trie, flat[:, 0], flat[:, 1], flat[:, 2], numbers, levels)
+            stack = _spread_levels(trie, flat[:, 0], flat[:, 1], flat[:, 2], numbers, levels, is_kept, kept)
             continue
         at, state, count = stack.pop()
         class_of, targets = state.transitions()
@@ -140,7 +148,10 @@ def spread(trie: Trie, start: list[Start], numbers: StateNumbers) -> Spread:
             total = count + 1 if begins and not (is_exit and numbers.loop is None) else count
             reached.append((child, total, numbers.of(target), is_exit))
             if has_children[child]:
-                stack.append((child, target, total))
+                if kept is not None and child in big_nodes and trie.is_huge[child] and is_kept(target):  # type: ignore[misc]
+                    kept.append((child, target, total))
+                else:
+                    stack.append((child, target, total))
     if reached or not levels:
         flat = np.asarray(reached, np.int64).reshape(-1, 4)
         levels.append(Spread(flat[:, 0], flat[:, 1], flat[:, 2], flat[:, 3].astype(bool)))
@@ -148,8 +159,9 @@ def spread(trie: Trie, start: list[Start], numbers: StateNumbers) -> Spread:
 
 
 def _spread_levels(
-    trie: Trie, node: NDArray, state: NDArray, count: NDArray, numbers: StateNumbers, levels: list[Spread]
-) -> list[tuple[int, State, int]]:
+    trie: Trie, node: NDArray, state: NDArray, count: NDArray, numbers: StateNumbers, levels: list[Spread],
+    is_kept: Callable[[State], bool] | None, kept: list[tuple[int, State, int]] | None,
+) -> list[tuple[int, State, int]]:  # fmt: skip
     """Walk level by level while many nodes are alive; append what was reached, give back the few left over."""
     table = np.empty((0, 256), np.int32)
     ready: set[int] = set()
@@ -174,7 +186,14 @@ def _spread_levels(
         is_exit = is_nullable[target]
         total = count[parent] + (begins[state[parent]] & ~closes[target])
         levels.append(Spread(child, total, target, is_exit))
-        inner = np.flatnonzero(trie.num_children[child])
+        goes_on = trie.num_children[child] > 0
+        if kept is not None:
+            for place in np.flatnonzero(trie.is_huge[child]).tolist():
+                at = numbers.states[int(target[place])]
+                if is_kept(at):  # type: ignore[misc]
+                    kept.append((int(child[place]), at, int(total[place])))
+                    goes_on[place] = False
+        inner = np.flatnonzero(goes_on)
         node, state, count = child[inner], target[inner], total[inner]
         if len(node) < _FEW_NODES:
             break

@@ -21,6 +21,9 @@ ROOT = 0
 #: Nodes below a node from which on it's worth to keep what was found from there.
 BIG_NODE = 1024
 
+#: Below a node that has more than this part of all nodes, a walk is begun anew where it can be had cheaper so.
+HUGE_PART = 16
+
 _Value = TypeVar("_Value")
 
 #: A merged node of more nodes than this finds its children with NumPy: below, a Python loop is faster.
@@ -112,6 +115,8 @@ class Trie:
         The tokens whose bytes are node n's string are `token[token_start[n]:token_start[n + 1]]`.
     big_nodes : dict of int to int
         How many nodes are below those with at least BIG_NODE.
+    is_huge : bool [N]
+        Whether more than one part in HUGE_PART of all nodes is below a node.
     levels : list of (int, int)
         The first node of each level, and the one after its last.
     depth : int64 [N], parent : int32 [N]
@@ -145,6 +150,8 @@ class Trie:
         self.token_node = np.zeros(int(self.token.max(initial=-1)) + 1, np.int32)
         self.token_node[self.token] = np.repeat(np.arange(self.num_nodes), np.diff(self.token_start))
         self.big_nodes = self._find_big_nodes()
+        self.is_huge = np.zeros(self.num_nodes, bool)
+        self.is_huge[[node for node, below in self.big_nodes.items() if below * HUGE_PART > self.num_nodes]] = True
         self.above_quotes = self.nodes_above(ord('"'))
         self.pieces = Pieces(self)
         self.children: Mapping[int, dict[int, int]] = _Lazy(self._find_children)
