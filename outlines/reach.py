@@ -20,13 +20,13 @@ from outlines.constraints.expression import (
     Expression,
     alternatives,
     byte_class,
-    counts,
     flags_of,
     mask_of,
     spine,
     split,
     union,
 )
+from outlines.constraints.expression import counts as repetition
 from outlines.constraints.json_schema.text import ANY_TEXT, QUOTE, STRING_REST
 from outlines.constraints.loops import (
     bytes_of,
@@ -235,7 +235,7 @@ class HeadTables:
         return expression if found is EMPTY else found
 
     def _longest(self, body: Expression, enough: int) -> int:
-        """Give the most times that texts of a language may stand one after another within a token, or up to `enough`."""
+        """Give the most times that texts of a language stand one after another within a token, or up to `enough`."""
         found = self._longest_of.get(body)
         if found is None:
             at_most = (len(self.trie.levels) - 1) // max(shortest(body), 1) + 1
@@ -576,11 +576,11 @@ def _common_characters(expression: Expression, body: Expression) -> Expression:
 
 
 def _counted(state: State, along: bytes | Expression) -> tuple[int, int | None, Expression] | None:
-    """Give the bounds and the rest of `x{2,9}y` where x is the class of a run, with which y doesn't begin; else None."""
+    """Give the bounds and the rest of `x{2,9}y` where x is the class of a run, and y begins otherwise; else None."""
     if isinstance(state, TextState):
         return None
     lead, rest = split(state)
-    repeated = counts(lead)
+    repeated = repetition(lead)
     if repeated is None:
         return None
     body, low, high = repeated
