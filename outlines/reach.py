@@ -9,13 +9,25 @@ from __future__ import annotations
 
 import re
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from outlines.constraints.expression import EMPTY, Expression, alternatives, spine, union
+from outlines.constraints.expression import (
+    ALL_BYTES,
+    EMPTY,
+    Expression,
+    alternatives,
+    byte_class,
+    flags_of,
+    mask_of,
+    spine,
+    split,
+    union,
+)
+from outlines.constraints.expression import counts as repetition
 from outlines.constraints.json_schema.text import ANY_TEXT, QUOTE, STRING_REST
 from outlines.constraints.loops import (
     bytes_of,
@@ -240,6 +252,7 @@ class HeadTables:
         self._cuts: weakref.WeakKeyDictionary[Expression, Expression] = weakref.WeakKeyDictionary()
         self._longest_of: weakref.WeakKeyDictionary[Expression, int] = weakref.WeakKeyDictionary()
         self._characters: weakref.WeakKeyDictionary[Expression, Expression] = weakref.WeakKeyDictionary()
+        self._starts_of: dict[tuple[int, int, int], int] = {}
         self._any_texts: dict[int, tuple[tuple[Base, ...], tuple[int, ...]]] = {}
         self.num_bytes = 0
 
@@ -281,22 +294,35 @@ class HeadTables:
             return found
         return expression if found is EMPTY else found
 
-    def _longest(self, body: Expression) -> int:
-        """Give the most times that texts of a language may stand one after another within a token."""
+    def _longest(self, body: Expression, enough: int) -> int:
+        """Give the most times that texts of a language stand one after another within a token, or up to `enough`."""
         found = self._longest_of.get(body)
         if found is None:
+            at_most = (len(self.trie.levels) - 1) // max(shortest(body), 1) + 1
+            if at_most <= enough:
+                return at_most
             found = self._longest_of[body] = self._find_longest(body)
         return found
 
     def _find_longest(self, body: Expression) -> int:
-        inside, every = _flags(bytes_of(body)), _flags(-1)
-        first = body.first_bytes()
-        second = 0
-        for target in {body.step(byte) for byte in range(256)} - {EMPTY}:
-            second |= -1 if target.nullable else target.first_bytes()
-        num_bytes = self.trie.most_starts(inside, every, every)
-        num_starts = self.trie.most_starts(inside, _flags(first), _flags(second))
-        return min(num_bytes // max(shortest(body), 1) + 1, num_starts)
+        inside = bytes_of(body)
+        _, targets = body.transitions()
+        first, second = body.first_bytes(), 0
+        for target in targets:
+            if target is not EMPTY:
+                second |= ALL_BYTES if target.nullable else target.first_bytes()
+        num_starts = self._most_starts(inside, first, second)
+        fewest = 1 if any(target.nullable for target in targets) else shortest(body)
+        if fewest == 1:  # one byte may be all of it
+            return num_starts
+        return min(self._most_starts(inside, ALL_BYTES, ALL_BYTES) // max(fewest, 1) + 1, num_starts)
+
+    def _most_starts(self, inside: int, first: int, second: int) -> int:
+        key = (inside, first & inside, second & inside)
+        found = self._starts_of.get(key)
+        if found is None:
+            found = self._starts_of[key] = self.trie.most_starts(*map(_flags, key))
+        return found
 
     def text_reach(self, node: int, state: TextState) -> TextReach:
         """Give what the rest of a JSON string reaches from a node, with its characters counted."""
@@ -355,16 +381,13 @@ class HeadTables:
             bases, tokens = run_bases + bases, run_tokens + tokens
             exits += [walk.run.nodes_at(first, last) for first, last, state in walk.inside if state.nullable]
             if node == ROOT and walk.inside and walk.inside[0][2] is expression:
-                self._loops[expression] = self._flags(walk.run.nodes_at(1, walk.longest))
+                self._loops[expression] = walk.run.staying
         for big, state, _ in walk.big:
             assert isinstance(state, Expression)
             below = self.reach(big, state)
             bases, tokens = bases + below.bases, tokens + below.tokens
             exits.append(below.exits)
         return Reach(trie, bases, tokens, np.concatenate(exits))
-
-    def _flags(self, nodes: NDArray) -> bytearray:
-        return bytearray(self.trie.token_flags(nodes).tobytes().ljust(self.num_tokens, b"\0"))
 
     def _find_unanchored(self, node: int, expression: Expression) -> Reach:
         """Any text keeps such a string alive: tokens inside are those of any string, and only ends are looked for."""
@@ -436,19 +459,43 @@ class HeadTables:
         byte_flags = b"" if body is not None else self._first_class(start)
         if body is None and not byte_flags:
             begin = [Start(members, start, np.zeros(len(members), np.int64))]
-            return Walk(None, [], spread(self.trie, begin, numbers), [])
-        run = self._run(node, byte_flags if body is None else body)
+            kept: list[tuple[int, State, int]] = []
+            return Walk(None, [], spread(self.trie, begin, numbers, self._is_counted, kept), kept)
+        along = byte_flags if body is None else body
+        run = self._run(node, along)
+        counted = _counted(start, along)
+        if counted is None:
+            inside, left, onward = self._go_along(run, members, start, along, numbers)
+        else:  # nothing but the class until it has been read often enough, and then only what follows
+            low, high, rest = counted
+            most = run.at_most if high is None else min(high, run.at_most)
+            inside = [(1, min(low - 1, most), EMPTY)] if low > 1 and most else []
+            if max(low, 1) <= most:
+                inside.append((max(low, 1), most, start if low == 0 and high is None else rest))
+            left, onward = [], []
+            self._leave(run.leaving, run.outside, rest, low, most, numbers, left, onward)
+        big = self._take_big(onward)
+        left.append(spread(self.trie, onward, numbers, self._is_counted, big))
+        return Walk(run, inside, join(left), big)
+
+    def _go_along(
+        self, run: Run, members: NDArray, start: State, along: bytes | Expression, numbers: StateNumbers
+    ) -> tuple[list[tuple[int, int, State]], list[Spread], list[Start]]:
+        """Go on along a class from state to state.
+
+        Gives the states that lengths lead to, the places where tokens leave, and from where to walk on.
+        """
         inside: list[tuple[int, int, State]] = []
         left: list[Spread] = []
         onward: list[Start] = []
         state, length = start, 0
         while True:
             parting = 0
-            if body is None:
-                following = _common_target(state, byte_flags)
+            if isinstance(along, bytes):
+                following = _common_target(state, along)
             else:
                 assert isinstance(state, Expression), "only expressions begin with characters"
-                step = character_step(state, body)
+                step = character_step(state, along)
                 following = None if step is None or step.exceptions else step.target
                 parting = 0 if step is None else step.parting
             is_loop = following is state
@@ -457,22 +504,22 @@ class HeadTables:
             if following is None:  # the class parts, or few are left: go on from here node by node
                 nodes = run.nodes_at(length, length) if length else members
                 onward.append(Start(nodes, state, np.full(len(nodes), length)))
-                break
-            self._leave(run.leaving, state, length, is_loop, numbers, left, onward)
+                return inside, left, onward
+            last = run.longest if is_loop else length
+            self._leave(run.leaving, run.outside, state, length, last, numbers, left, onward)
             if parting:
-                leads = {byte: found for byte, found in run.leads.items() if parting >> byte & 1}
-                self._leave(leads, state, length, is_loop, numbers, left, onward)
-            if is_loop:
-                if run.longest > length:
-                    inside.append((length + 1, run.longest, state))
-                break
-            if following is EMPTY or length == run.longest:
-                break
+                self._leave(run.leads, parting, state, length, last, numbers, left, onward)
+            if is_loop and run.longest > length:
+                inside.append((length + 1, run.longest, state))
+            if is_loop or following is EMPTY or length == run.longest:
+                return inside, left, onward
             state, length = following, length + 1
             inside.append((length, length, state))
-        big = self._take_big(onward)
-        left.append(spread(self.trie, onward, numbers))
-        return Walk(run, inside, join(left), big)
+
+    def _is_counted(self, state: State) -> bool:
+        """Tell whether a walk from a state is that along one class of bytes or characters, and what follows."""
+        along = self._first_characters(state) or self._first_class(state)
+        return bool(along) and _counted(state, along) is not None
 
     def _take_big(self, onward: list[Start]) -> list[tuple[int, State, int]]:
         """Take the nodes with much below out of what is walked."""
@@ -502,18 +549,27 @@ class HeadTables:
         return run
 
     def _leave(
-        self, leaving: dict[int, Leaving], state: State, length: int, is_loop: bool, numbers: StateNumbers,
-        left: list[Spread], onward: list[Start],
+        self, leaving: Mapping[int, Leaving], among: int, state: State, shortest: int, longest: int,
+        numbers: StateNumbers, left: list[Spread], onward: list[Start],
     ) -> None:  # fmt: skip
-        """Take the nodes where tokens leave the class after `length` bytes, or after that many and more in a loop."""
+        """Take the nodes where tokens leave the class after `shortest` to `longest` bytes of it, all in one state.
+
+        They leave with a byte of the class `among`.
+        """
         class_of, targets = state.transitions()
         is_counted = isinstance(state, TextState)
-        for byte, (nodes, lengths, starts) in leaving.items():
-            target = targets[class_of[byte]]
-            if target is EMPTY or length + 1 >= len(starts):
+        live = mask_of(class_of, [i for i, target in enumerate(targets) if target is not EMPTY]) & among
+        while live:
+            byte = live.bit_length() - 1
+            live ^= 1 << byte
+            found = leaving.get(byte)
+            if found is None:
                 continue
-            first, last = starts[length], starts[-1 if is_loop else length + 1]
-            if first == last:
+            nodes, lengths, starts = found
+            target = targets[class_of[byte]]
+            most = len(starts) - 1
+            first, last = starts[min(shortest, most)], starts[min(longest + 1, most)]
+            if first >= last:
                 continue
             nodes, lengths = nodes[first:last], lengths[first:last]
             counts = lengths + 1 if is_counted and not target.nullable else lengths
@@ -557,7 +613,7 @@ class HeadTables:
 
 def _flags(mask: int) -> NDArray:
     """Give a class of bytes as 256 flags."""
-    return np.fromiter((mask >> byte & 1 for byte in range(256)), bool, 256)
+    return np.frombuffer(flags_of(mask), bool)
 
 
 def _is_unanchored_string(expression: Expression) -> bool:
@@ -577,6 +633,23 @@ def _common_characters(expression: Expression, body: Expression) -> Expression:
     if step is None or step.target is EMPTY:
         return NO_CHARACTERS
     return without_bytes(body, step.exceptions) if step.exceptions else body
+
+
+def _counted(state: State, along: bytes | Expression) -> tuple[int, int | None, Expression] | None:
+    """Give the bounds and the rest of `x{2,9}y` where x is the class of a run, and y begins otherwise; else None."""
+    if isinstance(state, TextState):
+        return None
+    lead, rest = split(state)
+    repeated = repetition(lead)
+    if repeated is None:
+        return None
+    body, low, high = repeated
+    if isinstance(along, bytes):
+        mask = mask_of(along, [1])
+        return (low, high, rest) if body is byte_class(mask) and not rest.first_bytes() & mask else None
+    if body is not along:
+        return None
+    return (low, high, rest) if character_step(rest, along) == (EMPTY, 0, 0) else None
 
 
 def _common_target(state: State, byte_flags: bytes) -> State | None:

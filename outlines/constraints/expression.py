@@ -18,6 +18,7 @@ from operator import attrgetter
 from outlines.exceptions import LimitError
 
 __all__ = [
+    "ALL_BYTES",
     "ANY_BYTE",
     "EMPTY",
     "EPSILON",
@@ -29,11 +30,13 @@ __all__ = [
     "complement",
     "concat",
     "counts",
+    "flags_of",
     "intersected",
     "intersection",
     "is_empty",
     "join_classes",
     "literal",
+    "mask_of",
     "matches",
     "members",
     "optional",
@@ -95,12 +98,27 @@ class Expression:
     def first_bytes(self) -> int:
         """Give the class of bytes with which some string of the language begins."""
         class_of, targets = self.transitions()
-        live = [target is not EMPTY for target in targets]
-        return sum(1 << byte for byte in range(256) if live[class_of[byte]])
+        return mask_of(class_of, [number for number, target in enumerate(targets) if target is not EMPTY])
 
     def __repr__(self) -> str:
         return f"<Expression {_show(self, 4)}>"
 
+
+def mask_of(class_of: bytes, numbers: Iterable[int]) -> int:
+    """Give the bytes of some classes, as one class."""
+    digits = bytearray(b"0" * 256)
+    for number in numbers:
+        digits[number] = _ONE
+    return int(class_of.translate(digits)[::-1], 2)
+
+
+def flags_of(mask: int) -> bytes:
+    """Give a class of bytes as 256 flags."""
+    return f"{mask:0256b}"[::-1].encode().translate(_FLAG_OF_DIGIT)
+
+
+_ONE = ord("1")
+_FLAG_OF_DIGIT = bytes(byte == _ONE for byte in range(256))
 
 _interned: weakref.WeakValueDictionary[tuple, Expression] = weakref.WeakValueDictionary()
 _lock = threading.Lock()
@@ -533,6 +551,12 @@ def _table(expression: Expression) -> tuple[bytes, list[Expression]]:
     The table is made from those of the node's parts, so that what many states share is derived once.
     """
     kind = expression.kind
+    if kind == _CLASS:
+        mask = expression.parts[0]
+        return (bytes(256), [EPSILON]) if mask == ALL_BYTES else (flags_of(mask), [EMPTY, EPSILON])
+    if kind == _LITERAL:
+        text, offset = expression.parts
+        return flags_of(1 << text[offset]), [EMPTY, _literal(text, offset + 1)]
     if kind == _CONCAT:
         ways = _leading_parts(expression)
         rights = [right for _, right in ways]
@@ -550,6 +574,8 @@ def _table(expression: Expression) -> tuple[bytes, list[Expression]]:
     elif kind == _COMPLEMENT:
         class_of, targets = expression.parts[0].transitions()
         return class_of, [complement(target) for target in targets]
+    elif kind == _UNION and len(expression.parts) > _FEW_PARTS:
+        return _table_of_many(expression.parts)
     elif kind in (_UNION, _INTERSECTION) and len(expression.parts) <= _FEW_PARTS:
         class_of, rows = _product(expression.parts)
         join = _union if kind == _UNION else _intersection
@@ -557,7 +583,7 @@ def _table(expression: Expression) -> tuple[bytes, list[Expression]]:
     return _table_by_class(expression)
 
 
-#: Tables of so many parts are joined byte by byte; with more, each class of bytes is derived by itself.
+#: Tables of so many parts are joined as a whole; with more, each byte or class of bytes is derived by itself.
 _FEW_PARTS = 12
 
 
@@ -598,6 +624,23 @@ def join_classes(left: bytes, num_left: int, right: bytes, num_right: int) -> tu
     for number_of_pair, pair in enumerate(used):
         renumber[pair] = number_of_pair
     return joined.translate(renumber), [divmod(pair, num_right) for pair in used]
+
+
+def _table_of_many(parts: tuple[Expression, ...]) -> tuple[bytes, list[Expression]]:
+    """Derive a union of many parts, of which most read few bytes: those that read one are collected byte by byte."""
+    ways: list[tuple[Expression, ...]] = [()] * 256
+    for part in parts:
+        class_of, targets = part.transitions()
+        for number, target in enumerate(targets):
+            if target is not EMPTY:
+                added = (target,)
+                byte = class_of.find(number)
+                while byte >= 0:
+                    ways[byte] += added
+                    byte = class_of.find(number, byte + 1)
+    numbers: dict[tuple[Expression, ...], int] = {}
+    class_of = bytes([numbers.setdefault(found, len(numbers)) for found in ways])
+    return class_of, [_union(found) for found in numbers]
 
 
 def _table_by_class(expression: Expression) -> tuple[bytes, list[Expression]]:
