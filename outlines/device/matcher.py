@@ -233,7 +233,10 @@ class BatchMatcher:
             lines = np.zeros(self.lines.shape, np.int32)
             lines[:, _STATE] = ids
             self._before.clear()
-            self.lines.copy_(torch.from_numpy(lines))
+            staged = torch.from_numpy(lines)
+            if self.lines.is_cuda:  # pinned, else the copy waits for all that the stream has still to do
+                staged = staged.pin_memory()
+            self.lines.copy_(staged, non_blocking=True)
 
     def is_accepting(self) -> list[bool]:
         """Tell for each sequence whether its text is complete, waiting for the device."""

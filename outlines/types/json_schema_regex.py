@@ -347,7 +347,9 @@ def _types_of(value: Any) -> set[str]:
         return {"number", "integer"}
     if isinstance(value, float):
         return {"number"}
-    return {"null" if value is None else {str: "string", list: "array", dict: "object"}[type(value)]}
+    if isinstance(value, str):
+        return {"string"}
+    return {"null" if value is None else "array" if isinstance(value, list) else "object"}
 
 
 def _text(value: Any) -> str:
