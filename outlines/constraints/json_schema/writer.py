@@ -120,7 +120,7 @@ class Writer:
                 return ArrayWriter(self, case, depth).symbols()
             return StatefulArrayWriter(self, self.document.array_states(case), depth).symbols()
         if isinstance(case, ObjectCase):
-            if case.is_plain and not self.is_any_order:
+            if case.is_plain and case.has_order and not self.is_any_order:
                 return ObjectWriter(self, case, depth).symbols()
             return StatefulObjectWriter(self, self.document.object_states(case), depth, self.is_any_order).symbols()
         return self.named(case.value, depth)
