@@ -309,8 +309,13 @@ class ObjectStates:
 
     # Liveness
 
-    def is_live(self, unseen: int, state: State, used: tuple[int, ...], ask: Ask) -> bool:
-        """Tell whether some of the unseen names, and free ones, lead to where an object may end that has a start."""
+    def is_live(self, unseen: int, state: State, used: tuple[int, ...], ask: Ask, known: dict | None = None) -> bool:
+        """Tell whether some of the unseen names, and free ones, lead to where an object may end that has a start.
+
+        `known` is what is known where `ask` isn't certain yet.
+        """
+        if known is not None:
+            return self._is_live(unseen, state, used, self._spare(ask), ask, known)
         if self._spare_set is None:
             self._spare_set = self._spare(ask)
         if len(self._known) > MAX_OBJECT_STATES:

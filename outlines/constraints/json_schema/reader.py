@@ -16,7 +16,13 @@ from outlines.constraints.json_schema.atoms import Atom, Constant, Either, Negat
 from outlines.constraints.json_schema.combinators import EVERYTHING, Algebra, CircularError
 from outlines.constraints.json_schema.emptiness import Emptiness
 from outlines.constraints.json_schema.in_place import InPlace
-from outlines.constraints.json_schema.keywords import TYPES, check_keywords, effective, escape_pointer, warn_of_ignored
+from outlines.constraints.json_schema.keywords import (
+    TYPES,
+    check_keywords,
+    effective,
+    escape_pointer,
+    warn_of_ignored,
+)
 from outlines.constraints.json_schema.membership import exact, identity
 from outlines.constraints.json_schema.object_states import ObjectStates
 from outlines.constraints.json_schema.references import Scope, Scopes
