@@ -6,29 +6,19 @@ of elements with which the array may end are a set of bits; they decide with the
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from outlines.constraints.json_schema.arrays import ArrayCase
-from outlines.constraints.json_schema.membership import decimal, identity
-from outlines.constraints.json_schema.object_states import Ask, list_names
+from outlines.constraints.json_schema.distinct import MANY_VALUES, FiniteValues, can_differ
+from outlines.constraints.json_schema.object_states import Ask
 from outlines.constraints.json_schema.objects import NEVER, Formula
-from outlines.constraints.json_schema.text import STRING_REST
-from outlines.constraints.json_schema.value_sets import (
-    Case,
-    NamedCase,
-    NumberCase,
-    StringCase,
-    WordCase,
-    language_of,
-)
 from outlines.exceptions import LimitError
 
 if TYPE_CHECKING:
     from outlines.constraints.json_schema.reader import Document
 
-__all__ = ["ArrayStates", "Counts", "distinct_values", "finite_values"]
+__all__ = ["ArrayStates", "Counts"]
 
 #: How many elements of each kind there are, as far as it matters.
 Counts = tuple
@@ -39,8 +29,8 @@ MAX_KINDS = 8
 #: States of one array that are looked at.
 MAX_ARRAY_STATES = 50_000
 
-#: A formula with more values than this is taken for one with any number.
-_MANY_VALUES = 300
+#: Elements that must differ, where it isn't plain that there are enough values, and ways to choose them.
+MAX_DISTINCT = 2000
 
 
 class ArrayStates:
@@ -55,6 +45,8 @@ class ArrayStates:
         if self._cap > MAX_ARRAY_STATES:
             raise LimitError("MAX_ARRAY_STATES", f"an array's elements are counted up to {self._cap}, above "
                              f"{MAX_ARRAY_STATES}; lower minContains or maxContains")  # fmt: skip
+        self._num_values = max(MANY_VALUES, min(case.low, MAX_DISTINCT), *(kind.low for kind in case.kinds))
+        self._values: FiniteValues | None = None
         self._options: dict[int, list[tuple[Formula, Counts]]] = {}
         self._known: dict[tuple[int, Counts], int] = {}
 
@@ -93,7 +85,8 @@ class ArrayStates:
                 result[j] += 1
         return tuple(result)
 
-    def _accepts(self, counts: Counts) -> bool:
+    def accepts(self, counts: Counts) -> bool:
+        """Tell whether there are enough of each kind."""
         return all(count >= kind.low for count, kind in zip(counts, self.case.kinds, strict=True))
 
     def is_live(
@@ -130,7 +123,7 @@ class ArrayStates:
                     raise LimitError("MAX_ARRAY_STATES", f"an array's elements are counted in more than "
                                      f"{MAX_ARRAY_STATES} states; make its conditions simpler")  # fmt: skip
                 continue
-            lengths = int(self._accepts(counts))
+            lengths = int(self.accepts(counts))
             for child in following:
                 if child != at:
                     longer = known[child] << 1
@@ -146,100 +139,90 @@ class ArrayStates:
         case = self.case
         if not self.is_live(0, case.low, case.high, self.start, ask, {}):
             return False
-        if case.is_unique is False:
-            return self.has_pair(ask)
-        return case.is_unique is None or self.may_differ(0, case.low, self.start, ())
+        if case.is_unique is None:
+            return True
+        if case.is_unique:
+            values = FiniteValues(self._document, ask, self._num_values)
+            return self.may_differ(0, case.low, case.high, self.start, (), ask, values)
+        return any(True for _ in self.pairs(0, case.low, case.high, self.start, ask))
 
-    def has_pair(self, ask: Ask) -> bool:
-        """Tell whether two elements may be equal."""
-        most = len(self.case.prefix) + 2
-        places = range(most if self.case.high is None else min(most, self.case.high))
-        return any(ask(self.case.element(i) | self.case.element(j)) for j in places for i in range(j))
+    # Distinct elements
 
-    def may_differ(self, index: int, low: int, counts: Counts, seen: Sequence[Any]) -> bool:
-        """Tell whether the next `low` elements, and those of the kinds that are wanted, can differ from those seen."""
-        if low + len(seen) > 1 and not distinct_values(self._document, self.needed(index, low), seen):
-            return False
-        for count, kind in zip(counts, self.case.kinds, strict=True):
-            wanted = min(kind.low - count, _MANY_VALUES + 1)
-            if wanted > 0 and wanted + len(seen) > 1:
-                formula = kind.formula if self.case.prefix else kind.formula | self.case.rest
-                if not distinct_values(self._document, [formula] * wanted, seen):
-                    return False
-        return True
+    @property
+    def values(self) -> FiniteValues:
+        """The values of formulas that have few, once it's certain which have any."""
+        if self._values is None:
+            self._values = FiniteValues(self._document, self._document.is_inhabited, self._num_values)
+        return self._values
 
-    def needed(self, index: int, low: int) -> list[Formula]:
-        """Give the formulas of the next `low` elements; of those that are alike, as many as matter."""
-        length = min(low, max(len(self.case.prefix) - index, 0) + _MANY_VALUES + 1)
-        return [self.case.element(index + i) for i in range(length)]
-
-
-def distinct_values(document: Document, formulas: Sequence[Formula], seen: Iterable[Any]) -> bool:
-    """Tell whether each formula can have a value of its own, none of those seen (by their identity).
-
-    Formulas with many values always can. The others are matched with their values one by one (augmenting paths).
-    """
-    taken = set(seen)
-    by_formula: dict[Formula, list[Any] | None] = {}
-    for formula in formulas:
-        if formula not in by_formula:
-            found = finite_values(document, formula)
-            by_formula[formula] = None if found is None else [key for key in found if key not in taken]
-    owner: dict[Any, int] = {}
-    finite = [v for formula in formulas if (v := by_formula[formula]) is not None]
-    for number in range(len(finite)):
-        tried: set[Any] = set()
-        path: list[tuple[int, Iterator[Any]]] = [(number, iter(finite[number]))]
-        chosen: list[Any] = []
-        while path:
-            value = next((v for v in path[-1][1] if v not in tried), None)
-            if value is None:
-                path.pop()
-                if chosen:
-                    chosen.pop()
+    def may_differ(
+        self, index: int, low: int, high: int | None, counts: Counts, seen: Collection[Any], ask: Ask,
+        values: FiniteValues,
+    ) -> bool:  # fmt: skip
+        """Tell whether `low` to `high` more elements, all different and none of those seen, can lead to an end."""
+        num_wanted = self._num_wanted(counts)
+        if low == 0 and num_wanted == 0:
+            return True
+        if low + len(seen) > MAX_DISTINCT and not values.is_endless(self.case.rest):
+            raise LimitError("MAX_DISTINCT", f"an array of more than {MAX_DISTINCT} elements that must differ, of "
+                             "which there may be too few; lower minItems, or leave uniqueItems out")  # fmt: skip
+        if not self.case.kinds:
+            length = min(low, max(len(self.case.prefix) - index, 0) + self._num_values + 1)
+            return can_differ([values.of(self.case.element(index + i)) for i in range(length)], seen)
+        longest = low + max(self.last - index, 0) + num_wanted
+        found = {(0, counts, ())}
+        stack: list[tuple[int, Counts, tuple[Formula, ...]]] = list(found)
+        while stack:
+            number, counts, chosen = stack.pop()
+            if number >= low and self.accepts(counts):
+                return True
+            if number in (longest, high):
                 continue
-            tried.add(value)
-            chosen.append(value)
-            if value in owner:
-                path.append((owner[value], iter(finite[owner[value]])))
+            for formula, of in reversed(self.options(index + number)):
+                after = self.after(counts, of)
+                if after is None or not ask(formula):
+                    continue
+                is_few = values.of(formula) is not None
+                state = (number + 1, after, tuple(sorted((*chosen, formula), key=sorted)) if is_few else chosen)
+                if state in found:
+                    continue
+                found.add(state)
+                if len(found) > MAX_DISTINCT:
+                    raise LimitError("MAX_DISTINCT", "elements that must differ, some of a kind, are chosen in more "
+                                     f"than {MAX_DISTINCT} ways; make contains or uniqueItems simpler")  # fmt: skip
+                if not is_few or can_differ([values.of(part) for part in state[2]], seen):
+                    stack.append(state)
+        return False
+
+    def _num_wanted(self, counts: Counts) -> int:
+        return sum(max(kind.low - count, 0) for count, kind in zip(counts, self.case.kinds, strict=True))
+
+    def pairs(
+        self, index: int, low: int, high: int | None, counts: Counts, ask: Ask, written: Formula = NEVER,
+        first: Formula | None = None,
+    ) -> Iterator[Formula]:  # fmt: skip
+        """Give the formulas of elements to come that may be equal to an earlier one, so that the array may end.
+
+        The earlier one is one of those written, or `first`, or where that's None one to come.
+        """
+        longest = max(self.last - index, 0) + 2  # beyond, all places are alike
+        start = (0, counts, first)
+        found, stack = {start}, [start]
+        while stack:
+            number, counts, pending = stack.pop()
+            if number in (longest, high):
                 continue
-            for (who, _), what in zip(path, chosen, strict=True):
-                owner[what] = who
-            break
-        if not path:
-            return False
-    return True
-
-
-def finite_values(document: Document, formula: Formula) -> dict[Any, Any] | None:
-    """Give the values of a formula by their identity; None where there's no telling, or very many."""
-    if document.is_lenient(formula) and not document.may_be_named(formula):
-        return None
-    found: dict[Any, Any] = {}
-    for case in document.value_set(formula):
-        members = _members(document, case)
-        if members is None:
-            return None
-        for value in members:
-            found[identity(value)] = value
-            if len(found) > _MANY_VALUES:
-                return None
-    return found
-
-
-def _members(document: Document, case: Case) -> Iterable[Any] | None:
-    if isinstance(case, WordCase):
-        return (None if case.text == b"null" else case.text == b"true",)
-    if isinstance(case, NamedCase):
-        return (case.value,)
-    if isinstance(case, NumberCase):
-        members = () if case.is_empty() else case.members()
-        return None if members is None else map(decimal, members)
-    if isinstance(case, StringCase):
-        if case.high is None and case.pattern is STRING_REST:
-            return None
-        names = list_names(language_of(case)) if case.high is None or case.high <= _MANY_VALUES else None
-        return None if names is None else map(json.loads, names)
-    if isinstance(case, ArrayCase) and case.high == 0:
-        return ([],)
-    return None if document.has_value(case) else ()
+            for formula, of in self.options(index + number):
+                after = self.after(counts, of)
+                if after is None or not ask(formula):
+                    continue
+                further = [(number + 1, after, pending)]
+                if pending is None:
+                    further.append((number + 1, after, formula))
+                found_equal = pending is not None and ask(pending | formula)
+                if found_equal or (written != NEVER and ask(written | formula)):
+                    left = None if high is None else high - number - 1
+                    if self.is_live(index + number + 1, max(low - number - 1, 0), left, after, ask, {}):
+                        yield formula
+                stack += [state for state in further if state not in found]
+                found.update(further)

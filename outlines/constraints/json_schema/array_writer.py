@@ -7,7 +7,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from outlines.constraints.items import Alternatives, Item, Literal, Symbols
-from outlines.constraints.json_schema.array_states import ArrayStates, Counts, finite_values
+from outlines.constraints.json_schema.array_states import ArrayStates, Counts
 from outlines.constraints.json_schema.arrays import ArrayCase
 from outlines.constraints.json_schema.layout import Depth
 from outlines.constraints.json_schema.membership import identity
@@ -98,7 +98,7 @@ class StatefulArrayWriter:
     """Writes a case where what may follow depends on the elements: their kinds are counted, or all must differ."""
 
     def __init__(self, writer: Writer, states: ArrayStates, depth: Depth):
-        self.writer = writer
+        self.writer = writer if states.case.is_unique is None else writer.comparing
         self.depth = depth
         self.below = writer.layout.below(depth)
         self.states = states
@@ -135,19 +135,15 @@ class StatefulArrayWriter:
         if not self.states.is_live(index, low, high, counts, ask):
             return False
         if wants_pair:
-            return self._may_pair(index, high, seen)
-        return not self.case.is_unique or self.states.may_differ(index, low, counts, [key for key, _ in seen])
-
-    def _may_pair(self, index: int, high: int | None, seen: tuple) -> bool:
-        """Tell whether an element still to come can be equal to another one."""
-        document, case = self.writer.document, self.case
-        most = max(len(case.prefix) - index, 0) + 2
-        places = range(most if high is None else min(most, high))
-        formulas = [case.element(index + i) for i in places]
-        written = document.either([value for _, value in seen])
-        return any(document.is_inhabited(formula | written) for formula in formulas) or any(
-            document.is_inhabited(formulas[i] | formulas[j]) for j in places for i in range(j)
+            return any(True for _ in self.states.pairs(index, low, high, counts, ask, self.written(seen)))
+        keys = [key for key, _ in seen]
+        return not self.case.is_unique or self.states.may_differ(
+            index, low, high, counts, keys, ask, self.states.values
         )
+
+    def written(self, seen: tuple) -> Formula:
+        """Give the formula of the values that were written."""
+        return self.writer.document.either([value for _, value in seen])
 
 
 class MoreElements(Item):
@@ -198,14 +194,13 @@ class MoreElements(Item):
             if not document.is_inhabited(formula) or not array.is_live(*after, (), False):
                 return []
             return [(array.writer.value(formula, array.below), array.rest(*after, (), False))]
-        written = document.either([value for _, value in self.seen])
+        written = array.written(self.seen)
         others = formula | document.negate(written) if self.seen else formula
         ways: list[Symbols] = []
         sink = WrittenElement(array, after, self.seen, self.wants_pair)
         if self.wants_pair:
             if not array.is_live(*after, self.seen, True):  # then one to come must be equal to this one
-                following = [array.case.element(self.index + 1 + i) for i in range(len(array.case.prefix) + 1)]
-                others |= document.either(following if high is None else following[:high])
+                others |= document.either(array.states.pairs(*after, document.is_inhabited, first=formula))
             is_possible = array.is_live(*after, (), False)
         else:
             others = self._without_dead_ends(others, after)
@@ -221,11 +216,14 @@ class MoreElements(Item):
         """Leave out the values that elements still to come can't do without."""
         array = self.array
         document = array.writer.document
-        if after[1] == 0:
+        index, _, _, counts = after
+        states = array.states
+        if after[1] == 0 and states.accepts(counts):
             return formula
         dead = []
-        for part in dict.fromkeys(array.states.needed(after[0], after[1])):
-            for key, value in (finite_values(document, part) or {}).items():
+        later = dict.fromkeys(part for i in range(index, max(index, states.last) + 1) for part, _ in states.options(i))
+        for part in later:
+            for key, value in (states.values.of(part) or {}).items():
                 constant = document.constant(value)
                 if not array.is_live(*after, (*self.seen, (key, constant)), False):
                     dead.append(constant)
@@ -244,8 +242,9 @@ class WrittenElement(Sink):
 
     def after(self, text: bytes) -> Symbols:
         """Give the rest of the array once the element is this text; none where it can't be one of the array."""
-        value: Any = json.loads(text, parse_float=_number, parse_int=_integer)
-        seen = (*self._seen, (identity(value), self._array.writer.document.constant(value)))
+        value: Any = json.loads(text, parse_float=Decimal, parse_int=_integer)
+        key = identity(value)
+        seen = (*self._seen, (key, self._array.writer.document.constant(value)))
         if not self._array.is_live(*self._after, seen, self._wants_pair):
             return (DEAD_END,)
         return (self._array.rest(*self._after, seen, self._wants_pair),)
@@ -263,16 +262,6 @@ class WrittenElement(Sink):
 def _integer(text: str) -> int | Decimal:
     """Read an integer; Python refuses to read one with thousands of digits."""
     return int(text) if len(text) < 1000 else Decimal(text)
-
-
-def _number(text: str) -> Decimal:
-    """Read a number; an exponent that Decimal can't have is cut, being huge all the same."""
-    mantissa, _, exponent = text.lower().partition("e")
-    power = max(-_MAX_POWER, min(_MAX_POWER, int(exponent or 0))) if len(exponent) < 1000 else _MAX_POWER
-    return Decimal(f"{mantissa}e{power}")
-
-
-_MAX_POWER = 10**17
 
 
 class _DeadEnd(Item):

@@ -78,10 +78,9 @@ def keyword_cases(document: Document, spot: Spot) -> list[Case]:
         if keyword in schema:
             values = schema[keyword] if keyword == "enum" else [schema[keyword]]
             named = [NamedCase(value) for value in {json.dumps(value): value for value in values}.values()]
-            pairs = ((case, other) for case in named for other in cases)
-            cases = _first_of_each(document, pairs)
-            if spot.annotates:
-                cases = [document.algebra.spelt_out(case) for case in cases]
+            # a case of its kind keeps what the other keywords have looked at
+            values = [document.algebra.spelt_out(case) for case in named] if spot.annotates else named
+            cases = _first_of_each(document, ((case, other) for case in values for other in cases))
     return cases
 
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from outlines.constraints.expression import complement, intersection, union
 from outlines.constraints.json_schema.arrays import ArrayCase
-from outlines.constraints.json_schema.membership import contains, exact, identity, is_huge
+from outlines.constraints.json_schema.membership import contains, exact, identity
 from outlines.constraints.json_schema.objects import NEVER, Formula, ObjectCase, spellings
 from outlines.constraints.json_schema.text import STRING_REST
 from outlines.constraints.json_schema.value_sets import (
@@ -159,9 +159,7 @@ class Algebra:
             return [] if found is None else [found]
         if isinstance(case, NumberCase):
             numbers = [other for other in others if _is_number(other)]
-            named = frozenset(
-                exact(other.value) for other in numbers if isinstance(other, NamedCase) and not is_huge(other.value)
-            )
+            named = frozenset(exact(other.value) for other in numbers if isinstance(other, NamedCase))
             start: list[Case] = [replace(case, excluded=case.excluded | named)] if named else [case]
             return self._subtract_each(start, [other for other in numbers if isinstance(other, NumberCase)])
         if isinstance(case, StringCase):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
@@ -16,8 +17,8 @@ from outlines.constraints.regex import search
 from outlines.exceptions import LimitError, PatternError, SchemaError, shorten
 from outlines.types.json_options import DEFAULTS, JsonOptions
 
-__all__ = ["TYPES", "Place", "check_keywords", "effective", "escape_pointer", "read_name_pattern",
-           "read_pattern"]  # fmt: skip
+__all__ = ["TYPES", "Place", "check_keywords", "effective", "escape_pointer", "read_name_pattern", "read_pattern",
+           "warn_of_ignored"]  # fmt: skip
 
 _MAX_BITS = MAX_DIGITS * 3  # a digit has 3.3 bits
 
@@ -56,6 +57,25 @@ def effective(schema: dict[str, Any], draft: int | None, asserts: bool) -> dict[
     if not asserts:
         schema = {keyword: value for keyword, value in schema.items() if keyword in _NOT_VALIDATION}
     return schema
+
+
+def warn_of_ignored(whole: dict[str, Any], kept: dict[str, Any], pointer: str, draft: int | None) -> None:
+    """Warn of keywords that would assert something, but mean nothing in the draft or vocabularies of their document."""
+    ignored = [keyword for keyword in whole if keyword not in kept and keyword in _ASSERTIONS]
+    if not ignored:
+        return
+    if draft is None:
+        reason = "the meta-schema of its `$schema` is without the validation vocabulary"
+    elif "$ref" in kept and draft <= 7:
+        reason = f"in draft {draft}, that of its `$schema`, nothing counts beside $ref"
+    else:
+        reason = f"draft {draft}, that of its `$schema`, doesn't have it"
+    warnings.warn(
+        f"{pointer or 'the schema'}: {', '.join(ignored)} is ignored, since {reason}; leave `$schema` out, or name a "
+        "newer draft, to have it enforced",
+        UserWarning,
+        stacklevel=2,
+    )
 
 
 def check_keywords(schema: dict[str, Any], pointer: str, options: JsonOptions = DEFAULTS) -> list[Place]:
@@ -307,3 +327,6 @@ _SCHEMAS: dict[str, Callable[[Any, str], list[Place]]] = {
     "dependentSchemas": _named_schemas,
     "dependencies": _dependencies,
 }
+
+#: Keywords that assert something.
+_ASSERTIONS = frozenset((*_VALUES, *_SCHEMAS, "format", "$ref", "$dynamicRef", "$recursiveRef"))

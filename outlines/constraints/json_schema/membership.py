@@ -20,10 +20,7 @@ from outlines.constraints.json_schema.value_sets import (
     json_type,
 )
 
-__all__ = ["contains", "decimal", "exact", "identity", "is_huge"]
-
-#: Exponents from which on a number is huge: nobody compares it digit by digit.
-_HUGE = 5000
+__all__ = ["contains", "decimal", "exact", "identity"]
 
 #: Tells whether a value is in a formula.
 Satisfies = Callable[[Formula, Any], bool]
@@ -43,11 +40,6 @@ def identity(value: Any) -> Any:
     if isinstance(value, list):
         return ("array", *map(identity, value))
     return ("object", frozenset((name, identity(part)) for name, part in value.items()))
-
-
-def is_huge(value: Any) -> bool:
-    """Tell whether a number has too large an exponent to be written out."""
-    return isinstance(value, Decimal) and abs(int(value.adjusted())) > _HUGE
 
 
 def _number_identity(value: Any) -> tuple:

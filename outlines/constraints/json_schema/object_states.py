@@ -9,7 +9,7 @@ live if the names still to come can lead to one where the object may end; their 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from operator import attrgetter, methodcaller
@@ -97,8 +97,13 @@ class ObjectStates:
             self._cases.append(part)
             self._parents.append(parent)
             waiting += [(exclusion, number) for exclusion in part.exclusions]
-        names = dict.fromkeys(name for part in self._cases for name, _ in part.all_names())
+        # Names that some schema describes have an order; others come after them, in any.
+        names = dict.fromkeys(
+            name for part in self._cases for name, formula in part.names if part is case or _says_something(formula)
+        )
+        self.num_ordered = len(names)
         for part in self._cases:
+            names.update(dict.fromkeys(name for name, _ in part.all_names()))
             for language in (*(u for u, _ in part.universals), *(duty.language for duty in part.obligations)):
                 names.update(dict.fromkeys(sorted(language.words | language.minus)))
         self.names = list(names)
@@ -108,10 +113,17 @@ class ObjectStates:
         self.is_required = [name in case.required for name in self.names]
         bounds = [part.low for part in self._cases] + [p.high + 1 for p in self._cases if p.high is not None]
         self._most = max(bounds)
-        # the names that tell most about the cases come first where it's only asked whether there's a way
-        self._telling = sorted(
-            range(len(self.names)), key=lambda i: (-len(self._asking[i]) - len(self.keys[i].tests), i)
-        )
+        # Of some names it only matters how many come; of the others those that tell most about the cases come first
+        # where it's only asked whether there's a way.
+        inert = [i for i in range(len(self.names)) if self._is_inert(i)]
+        telling = set(range(len(self.names))).difference(inert)
+        self._telling = sorted(telling, key=lambda i: (-len(self._asking[i]) - len(self.keys[i].tests), i))
+        self._inert_required = [i for i in inert if self.is_required[i]]
+        self._inert_optional = [i for i in inert if not self.is_required[i]]
+        self._telling_set, self._wanted_set = _bit_set(telling), _bit_set(self._inert_required)
+        self._required_set = _bit_set(i for i, is_required in enumerate(self.is_required) if is_required)
+        self._asking_set = _bit_set(i for i, asking in enumerate(self._asking) if asking)
+        self._spare_set: int | None = None
         self.classes = self._find_classes()
         self.all_unseen = (1 << len(self.names)) - 1
         self.no_use = tuple(0 for found in self.classes if found.size is not None)
@@ -142,6 +154,12 @@ class ObjectStates:
                 if is_held and (number := test(duty.formula)) != -1:
                     duties.append((t, j, number))
         return Key(formula, tests, universal, duties)
+
+    def _is_inert(self, name: int) -> bool:
+        """Tell whether nothing but the number of members depends on whether a name comes."""
+        key = self.keys[name]
+        is_tested = key.tests or key.duties or any(number is not None for number in key.universal)
+        return not is_tested and all(t == 0 for t in self._asking[name])
 
     def _find_classes(self) -> list[FreeClass]:
         languages = dict.fromkeys(
@@ -191,6 +209,8 @@ class ObjectStates:
 
     def options(self, state: State, key: Key) -> list[tuple[Formula, int]]:
         """Give the ways to write a member's value: a formula, and the tests that it meets as a set of bits."""
+        if not key.tests:
+            return [(key.formula, 0)]
         relevant = {
             number
             for number, counts in zip(key.universal, state[1:], strict=True)
@@ -237,6 +257,14 @@ class ObjectStates:
                 result[t + 1] = (*counts[:j], counts[j] + 1, *counts[j + 1 :])
         return self._settled(result)
 
+    def _with_more(self, state: State, number: int) -> State | None:
+        """Give the state after some members of which only their number matters; None if there are too many."""
+        if not number:
+            return state
+        total = min(state[0] + number, self._most)
+        is_over = (part.high is not None and total > part.high for part in self._cases)
+        return self._settled([total, *(None if o else counts for o, counts in zip(is_over, state[1:], strict=True))])
+
     def without(self, state: State, name: int) -> State | None:
         """Give the state once a name won't come; None if the case requires it."""
         asking = self._asking[name]
@@ -257,8 +285,10 @@ class ObjectStates:
 
     def may_end(self, state: State, unseen: int) -> bool:
         """Tell whether the object may end without the names that weren't written."""
+        if unseen & self._required_set:
+            return False
         settled: State | None = state
-        for name in bits(unseen):
+        for name in bits(unseen & self._asking_set):
             settled = self.without(settled, name)  # type: ignore[arg-type]
             if settled is None:
                 return False
@@ -280,14 +310,39 @@ class ObjectStates:
     # Liveness
 
     def is_live(self, unseen: int, state: State, used: tuple[int, ...], ask: Ask, known: dict | None = None) -> bool:
-        """Tell whether some of the unseen names, and free ones, lead to where the object may end."""
-        known = self._known if known is None else known
-        stack: list[tuple[tuple, Iterator[tuple]]] = []
-        key: tuple = (unseen, state, used)
-        answer = known.get(key)
+        """Tell whether some of the unseen names, and free ones, lead to where an object may end that has a start.
+
+        `known` is what is known where `ask` isn't certain yet.
+        """
+        if known is not None:
+            return self._is_live(unseen, state, used, self._spare(ask), ask, known)
+        if self._spare_set is None:
+            self._spare_set = self._spare(ask)
+        if len(self._known) > MAX_OBJECT_STATES:
+            self._known.clear()
+        try:
+            return self._is_live(unseen, state, used, self._spare_set, ask, self._known)
+        except LimitError:
+            self._known.clear()  # answers that were only supposed are among them
+            raise
+
+    def _spare(self, ask: Ask) -> int:
+        """Give the inert optional names that have a value, where their number matters."""
+        return _bit_set(i for i in self._inert_optional if ask(self.keys[i].formula)) if self._most else 0
+
+    def _is_live(
+        self, unseen: int, state: State, used: tuple[int, ...], spare_set: int, ask: Ask, known: dict
+    ) -> bool:
+        counted = self._with_more(state, (unseen & self._wanted_set).bit_count())
+        if counted is None:
+            return False
+        spare = min((unseen & spare_set).bit_count(), self._most)
+        start = (unseen & self._telling_set, counted, used, spare)
+        answer = known.get(start)
         if answer is not None:
             return answer
-        stack.append((key, self._following(unseen, state, used, ask)))
+        stack: list[tuple[tuple, Iterator[tuple]]] = [(start, self._following(*start, ask))]
+        num_known = len(known)
         while stack:
             key, following = stack[-1]
             for child in following:
@@ -301,9 +356,8 @@ class ObjectStates:
                 if answer is None:
                     known[child] = False  # until something is found; children are later names, so there's no loop
                     stack.append((child, self._following(*child, ask)))
-                    if len(known) > MAX_OBJECT_STATES:
-                        raise LimitError("MAX_OBJECT_STATES", f"an object's members are counted in more than "
-                                         f"{MAX_OBJECT_STATES} states; make its conditions simpler")  # fmt: skip
+                    if len(known) - num_known > MAX_OBJECT_STATES:
+                        raise _too_many_states()
                     break
             else:
                 known.setdefault(key, False)
@@ -313,11 +367,13 @@ class ObjectStates:
                 stack.pop()
                 while stack:  # what led to it is live too
                     known[stack.pop()[0]] = True
-        return known[(unseen, state, used)]
+        return known[start]
 
-    def _following(self, unseen: int, state: State, used: tuple[int, ...], ask: Ask) -> Iterator[tuple]:
+    def _following(
+        self, unseen: int, state: State, used: tuple[int, ...], spare: int, ask: Ask
+    ) -> Iterator[tuple]:
         if not unseen:
-            if self._ends_with_free(state, used, ask):
+            if self._ends_with_free(state, used, spare, ask):
                 yield _END
             return
         if self.may_end(state, unseen):
@@ -330,16 +386,17 @@ class ObjectStates:
         for formula, met in self.options(state, key):
             after = self.after(state, key, met)
             if after is not None and (after != left) and ask(formula):
-                yield (rest, after, used)
+                yield (rest, after, used, spare)
         if left is not None:
-            yield (rest, left, used)
+            yield (rest, left, used, spare)
 
-    def _ends_with_free(self, state: State, used: tuple[int, ...], ask: Ask) -> bool:
+    def _ends_with_free(self, state: State, used: tuple[int, ...], spare: int, ask: Ask) -> bool:
         seen = {(state, used)}
         waiting = [(state, used)]
         while waiting:
             state, used = waiting.pop()
-            if self._accepts(state):
+            more = (self._with_more(state, number) for number in range(spare + 1))
+            if any(after is not None and self._accepts(after) for after in more):
                 return True
             for found in self.classes:
                 now = self.use(found, used)
@@ -355,8 +412,7 @@ class ObjectStates:
                         seen.add((after, now))
                         waiting.append((after, now))
             if len(seen) > MAX_OBJECT_STATES:
-                raise LimitError("MAX_OBJECT_STATES", f"an object's members are counted in more than "
-                                 f"{MAX_OBJECT_STATES} states; make its conditions simpler")  # fmt: skip
+                raise _too_many_states()
         return False
 
     def use(self, found: FreeClass, used: tuple[int, ...]) -> tuple[int, ...] | None:
@@ -370,10 +426,31 @@ class ObjectStates:
 
     def has_value(self, ask: Ask) -> bool:
         """Tell whether the case has an object, by what is known of the formulas so far."""
-        return self.is_live(self.all_unseen, self.start, self.no_use, ask, {})
+        if not all(ask(self.keys[i].formula) for i in self._inert_required):
+            return False
+        return self._is_live(self.all_unseen, self.start, self.no_use, self._spare(ask), ask, {})
 
 
 _END = ("end",)
+
+
+def _says_something(formula: Formula) -> bool:
+    return bool(formula) and not formula >= NEVER
+
+
+def _bit_set(places: Iterable[int]) -> int:
+    """Give the number in which the bits at some places are set."""
+    digits = bytearray()
+    for place in places:
+        if place >> 3 >= len(digits):
+            digits.extend(bytes((place >> 3) + 1 - len(digits)))
+        digits[place >> 3] |= 1 << (place & 7)
+    return int.from_bytes(digits, "little")
+
+
+def _too_many_states() -> LimitError:
+    return LimitError("MAX_OBJECT_STATES", f"an object's members are counted in more than {MAX_OBJECT_STATES} states; "
+                      "make its conditions simpler")  # fmt: skip
 
 
 def bits(mask: int) -> Iterator[int]:

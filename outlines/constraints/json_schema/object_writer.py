@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from outlines.constraints.items import Alternatives, Item, Literal, Symbols, Union
 from outlines.constraints.json_schema.layout import Depth
 from outlines.constraints.json_schema.object_states import FreeClass, Key, ObjectStates, State, bits
-from outlines.constraints.json_schema.objects import ObjectCase
+from outlines.constraints.json_schema.objects import Formula, ObjectCase
 from outlines.constraints.names import FreeNames, KeyPlace, Keys, NameTable, SeenNames
 
 if TYPE_CHECKING:
@@ -36,15 +36,14 @@ class ObjectWriter:
         self.depth = depth
         self.below = writer.layout.below(depth)
         document = writer.document
-        all_names = case.all_names()
-        self.names = [(name, formula) for name, formula in all_names if document.is_inhabited(formula)]
+        self.names = [(name, formula) for name, formula in case.names if document.is_inhabited(formula)]
         self.last = len(self.names)  # the place of members that aren't declared
         self.next_required = [self.last] * (self.last + 1)
         for i in range(self.last - 1, -1, -1):
             self.next_required[i] = i if self.names[i][0] in case.required else self.next_required[i + 1]
         self.rest = case.rest if document.is_inhabited(case.rest) else None
         # Names that have no value stay in the tree of names, so that no free name means one of them.
-        self._valueless = [name for name, formula in all_names if not document.is_inhabited(formula)]
+        self._valueless = [name for name, formula in case.names if not document.is_inhabited(formula)]
         self._table: NameTable | None = None
         self._afters: dict[tuple[int, SeenNames], AfterMember] = {}
         self._no_names = SeenNames()
@@ -213,19 +212,24 @@ class StatefulObjectWriter:
         """Tell whether an object may end from there."""
         return self.states.is_live(unseen, state, used, self.writer.document.is_inhabited)
 
-    def value(self, key: Key, unseen: int, state: State, used: tuple, seen: SeenNames) -> Symbols | None:
-        """Give what follows a member's name: one of the ways to write its value; None if none leads to an end."""
-        states, writer = self.states, self.writer
-        ways: list[Symbols] = []
+    def ways(self, key: Key, unseen: int, state: State, used: tuple) -> list[tuple[Formula, State]]:
+        """Give the ways to write a member's value, with the states after it, that lead to where the object may end."""
+        states, document = self.states, self.writer.document
+        ways: list[tuple[Formula, State]] = []
         for formula, met in states.options(state, key):
             after = states.after(state, key, met)
-            if after is None or not writer.document.is_inhabited(formula) or not self.is_live(unseen, after, used):
-                continue
-            value = writer.value(formula, self.below)
-            ways.append((value, *writer.layout.after_member, self.rest(unseen, after, used, seen)))
-        if not ways:
-            return None
-        return (*writer.colon, *(ways[0] if len(ways) == 1 else (Union(*ways),)))
+            if after is not None and document.is_inhabited(formula) and self.is_live(unseen, after, used):
+                ways.append((formula, after))
+        return ways
+
+    def value(self, ways: list[tuple[Formula, State]], unseen: int, used: tuple, seen: SeenNames) -> Symbols:
+        """Give what follows a member's name: one of some ways to write its value."""
+        writer = self.writer
+        values: list[Symbols] = [
+            (writer.value(formula, self.below), *writer.layout.after_member, self.rest(unseen, after, used, seen))
+            for formula, after in ways
+        ]
+        return (*writer.colon, *(values[0] if len(values) == 1 else (Union(*values),)))
 
 
 def _no_member(number: int) -> Symbols:
@@ -264,49 +268,49 @@ class Members(Item):
     def _members(self) -> list[Symbols]:
         owner, states = self.object, self.object.states
         state: State | None = self.state
-        declared: list[tuple[str, Symbols]] = []
         unseen = self.unseen
+        declared: list[tuple[int, int, list[tuple[Formula, State]]]] = []
         for name in bits(self.unseen):
             rest = unseen & ~(1 << name)
             assert state is not None
-            following = owner.value(states.keys[name], rest, state, self.used, self.seen)
-            if following is not None:
-                declared.append((states.names[name], following))
-            if not owner.is_any_order:  # this name is passed by
+            ways = owner.ways(states.keys[name], rest, state, self.used)
+            if ways:
+                declared.append((name, rest, ways))
+            if not owner.is_any_order and name < states.num_ordered:  # this name is passed by
                 unseen = rest
                 state = states.without(state, name)
                 if state is None:
                     break
-        ways: list[Symbols] = []
+
+        def member(i: int) -> Symbols:
+            _, rest, ways = declared[i]
+            return owner.value(ways, rest, self.used, self.seen)
+
+        found: list[Symbols] = []
         if len(declared) == 1:
-            ways.append((Literal(owner.writer.spelling.dump(declared[0][0])), *declared[0][1]))
+            found.append((Literal(owner.writer.spelling.dump(states.names[declared[0][0]])), *member(0)))
         elif declared:
-            table = owner.table([name for name, _ in declared], lambda i: declared[i][1])
-            ways.append((_QUOTE, Keys(table.root, 0, len(declared) - 1, None)))
+            table = owner.table([states.names[name] for name, _, _ in declared], member)
+            found.append((_QUOTE, Keys(table.root, 0, len(declared) - 1, None)))
         if state is None:
-            return ways
-        for found in states.classes:
-            free = _ClassFree(owner, found, unseen, state, self.used, self.seen)
+            return found
+        for names in states.classes:
+            free = _ClassFree(owner, names, unseen, state, self.used, self.seen)
             if free.is_live:
-                ways.append((_QUOTE, Keys(owner.all_names.root, 0, -1, free)))
-        return ways
+                found.append((_QUOTE, Keys(owner.all_names.root, 0, -1, free)))
+        return found
 
 
 class _ClassFree(FreeNames):
     """Free names that are held by the same languages."""
 
-    __slots__ = (
-        "_owner", "_class", "_unseen", "_state", "_used", "_seen", "language", "seen", "is_open", "is_live",
-        "_otherwise",
-    )  # fmt: skip
+    __slots__ = ("_owner", "_unseen", "_used", "_seen", "_ways", "language", "seen", "is_open", "is_live")
 
     def __init__(
         self, owner: StatefulObjectWriter, found: FreeClass, unseen: int, state: State, used: tuple, seen: SeenNames
     ):
         self._owner = owner
-        self._class = found
         self._unseen = unseen
-        self._state = state
         self._seen = seen
         self.language = owner.writer.spelling.written(found.language)
         self.is_open = self.language is owner.writer.spelling.string_rest
@@ -315,24 +319,18 @@ class _ClassFree(FreeNames):
             place = owner.all_names.place(seen, owner.writer.spelling.string_rest, b"", True)
         self.seen = place
         now = owner.states.use(found, used)
-        self.is_live = False
-        if now is not None:
-            self._used = now
-            otherwise = self._following(seen)
-            self.is_live = otherwise is not None
-            self._otherwise = otherwise
+        self._used: tuple = used if now is None else now
+        self._ways = [] if now is None else owner.ways(found.key, unseen, state, now)
+        self.is_live = bool(self._ways)
 
     def after(self, name: bytes) -> Symbols:
-        following = self._following(self._seen.add(self._owner.writer.spelling.canonical(name)))
-        assert following is not None
-        return following
+        return self._following(self._seen.add(self._owner.writer.spelling.canonical(name)))
 
     def otherwise(self) -> Symbols:
-        assert self._otherwise is not None
-        return self._otherwise
+        return self._following(self._seen)
 
     def release(self) -> None:
         self._owner.release()
 
-    def _following(self, seen: SeenNames) -> Symbols | None:
-        return self._owner.value(self._class.key, self._unseen, self._state, self._used, seen)
+    def _following(self, seen: SeenNames) -> Symbols:
+        return self._owner.value(self._ways, self._unseen, self._used, seen)

@@ -121,8 +121,13 @@ class ObjectCase:
 
     @property
     def is_plain(self) -> bool:
-        """Whether what may follow a member depends on nothing but how far the declared names have come."""
+        """Whether no member depends on another, nor on how many there are."""
         return not (self.universals or self.low or self.obligations or self.exclusions) and self.high is None
+
+    @property
+    def has_order(self) -> bool:
+        """Whether all required names are declared, so that they have their place in the order."""
+        return self.required <= self.by_name.keys()
 
     def meet(self, other: ObjectCase) -> ObjectCase | None:
         """Give the objects in both; None if their counts exclude each other."""
@@ -152,7 +157,8 @@ class ObjectCase:
         cases = []
         for name, formula in self.names:
             if formula:
-                cases.append(ObjectCase(((name, negate(formula)),), frozenset((name,))))
+                names = () if formula >= NEVER else ((name, negate(formula)),)  # it comes, whatever it is
+                cases.append(ObjectCase(names, frozenset((name,))))
         cases += [ObjectCase(((name, NEVER),)) for name in sorted(self.required)]
         if self.rest:
             others = EVERY_NAME.without(self.by_name)

@@ -16,7 +16,13 @@ from outlines.constraints.json_schema.atoms import Atom, Constant, Either, Negat
 from outlines.constraints.json_schema.combinators import EVERYTHING, Algebra, CircularError
 from outlines.constraints.json_schema.emptiness import Emptiness
 from outlines.constraints.json_schema.in_place import InPlace
-from outlines.constraints.json_schema.keywords import TYPES, check_keywords, effective
+from outlines.constraints.json_schema.keywords import (
+    TYPES,
+    check_keywords,
+    effective,
+    escape_pointer,
+    warn_of_ignored,
+)
 from outlines.constraints.json_schema.membership import exact, identity
 from outlines.constraints.json_schema.object_states import ObjectStates
 from outlines.constraints.json_schema.references import Scope, Scopes
@@ -113,7 +119,9 @@ class Document:
         found = self._numbers.get(key)
         if found is None:
             if isinstance(schema, dict):
-                schema = effective(schema, scope.draft, scope.asserts)
+                whole, schema = schema, effective(schema, scope.draft, scope.asserts)
+                if schema is not whole and not annotates:
+                    warn_of_ignored(whole, schema, pointer, scope.draft)
             found = self._number(key, Spot(schema, pointer, scope, annotates))
         return found
 
@@ -294,15 +302,26 @@ class Document:
         return order[:-1]
 
     def _same_value(self, number: int) -> list[int]:
-        """Give the places that a place refers to, or joins."""
+        """Give the places that speak of the same value: what a place refers to, joins, negates or depends on."""
         spot = self._atoms[number]
         if not isinstance(spot, Spot) or not isinstance(spot.schema, dict) or _IN_PLACE.isdisjoint(spot.schema):
             return []
         schema, annotates = spot.schema, spot.annotates or not _ASKING.isdisjoint(spot.schema)
         found = [self.place(*target, annotates) for target in self._find_targets(number, spot)]
-        for keyword in ("allOf", "anyOf", "oneOf"):
-            for i, branch in enumerate(schema.get(keyword, ())):
-                found.append(self.place(branch, f"{spot.pointer}/{keyword}/{i}", spot.scope, annotates))
+        for keyword in _IN_PLACE.intersection(schema).difference(_REFERENCES):
+            part, pointer = schema[keyword], f"{spot.pointer}/{keyword}"
+            if isinstance(part, list):
+                below = [(branch, f"{pointer}/{i}") for i, branch in enumerate(part)]
+            elif keyword in ("dependentSchemas", "dependencies"):
+                below = [(branch, f"{pointer}/{escape_pointer(name)}") for name, branch in part.items()]
+            else:
+                below = [(part, pointer)]
+            for branch, place in below:
+                if isinstance(branch, dict | bool):
+                    if keyword in ("not", "if") or not annotates:
+                        found.append(self.place(branch, place, spot.scope))
+                    if keyword != "not" and annotates:
+                        found.append(self.place(branch, place, spot.scope, True))
         return found
 
     def _check_depth(self, number: int, depth: int) -> None:
@@ -393,4 +412,6 @@ class Document:
 
 _ASKING = frozenset(("unevaluatedProperties", "unevaluatedItems"))
 
-_IN_PLACE = frozenset(("$ref", "$dynamicRef", "$recursiveRef", "allOf", "anyOf", "oneOf"))
+_IN_PLACE = frozenset(
+    (*_REFERENCES, "allOf", "anyOf", "oneOf", "not", "if", "then", "else", "dependentSchemas", "dependencies")
+)

@@ -38,6 +38,9 @@ __all__ = ["schema_symbols"]
 #: A count of so many characters at the end of a pattern is counted, not multiplied out.
 _LONG_RUN = 4
 
+#: How far from 0 an exponent may be in an array whose elements must differ.
+MAX_COMPARED_EXPONENT = 4000
+
 _OUTERMOST = Depth()
 
 _QUOTE = Literal(b'"')
@@ -89,10 +92,25 @@ class Writer:
         self.is_any_order = document.options.property_order == "any"
         self._is_released = False
         self._values: dict[tuple[Formula, Depth], Value] = {}
+        self._comparing: Writer | None = None
+
+    @property
+    def comparing(self) -> Writer:
+        """What writes values that are compared with others: numbers of so large an exponent would take too long."""
+        most = self.forms.max_exponent
+        if most is not None and most <= MAX_COMPARED_EXPONENT:
+            return self
+        if self._comparing is None:
+            forms = self.forms._replace(max_exponent=MAX_COMPARED_EXPONENT)
+            self._comparing = Writer(self.document, self.layout, self.spelling, forms)
+            self._comparing._is_released = True  # the document is this one's to release
+        return self._comparing
 
     def release(self) -> None:
         """Forget the items, as `Item.release`, and what is known of the document."""
         self._values.clear()
+        if self._comparing is not None:
+            self._comparing.release()
         if not self._is_released:
             self._is_released = True
             self.document.release()
@@ -120,7 +138,7 @@ class Writer:
                 return ArrayWriter(self, case, depth).symbols()
             return StatefulArrayWriter(self, self.document.array_states(case), depth).symbols()
         if isinstance(case, ObjectCase):
-            if case.is_plain and not self.is_any_order:
+            if case.is_plain and case.has_order and not self.is_any_order:
                 return ObjectWriter(self, case, depth).symbols()
             return StatefulObjectWriter(self, self.document.object_states(case), depth, self.is_any_order).symbols()
         return self.named(case.value, depth)

@@ -188,9 +188,28 @@ def test_keyword_means_nothing_in_an_earlier_draft(since, keyword, value):
         schema = {"$schema": dialect, keyword: value}
         schema |= {"then": False} if keyword == "if" else {}
         if draft < since:
-            assert accepted(schema, texts) == texts
+            told = f"^the schema: {keyword}.* is ignored, since draft {draft},"
+            with pytest.warns(UserWarning, match=told):
+                assert accepted(schema, texts) == texts
         elif keyword != "if":  # with it nothing is left
             assert accepted({**schema, "type": ["object", "array", "integer"]}, texts) != texts
+
+
+def test_what_stands_beside_a_reference_is_ignored_up_to_draft_7_and_told():
+    for draft, dialect in DRAFT.items():
+        schema = {"$schema": dialect, "properties": {"a": {"$ref": "#/definitions/b", "minimum": 3, "title": "t"}},
+                  "definitions": {"b": INTEGER}}  # fmt: skip
+        if draft > 7:
+            assert accepted(schema, ['{"a":1}', '{"a":3}']) == ['{"a":3}']
+            continue
+        with pytest.warns(UserWarning, match=f"^/properties/a: minimum is ignored, since in draft {draft},") as told:
+            assert accepted(schema, ['{"a":1}', '{"a":3}']) == ['{"a":1}', '{"a":3}']
+        assert len(told) == 1
+
+
+def test_annotations_beside_a_reference_are_no_matter():
+    schema = {"$schema": DRAFT[7], "$ref": "#/definitions/b", "title": "t", "definitions": {"b": INTEGER}}
+    assert accepted(schema, ["1", '"a"']) == ["1"]
 
 
 def test_without_a_dialect_all_drafts_are_mixed():

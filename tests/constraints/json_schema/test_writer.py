@@ -65,7 +65,7 @@ LANGUAGES = {
     "required after optional": (closed({"a": ONE, "b": TWO}, "b"), {'{_"b"_:_2_}', '{_"a"_:_1_,_"b"_:_2_}'}),
     "optional after required": (closed({"a": ONE, "b": TWO}, "a"), {'{_"a"_:_1_}', '{_"a"_:_1_,_"b"_:_2_}'}),
     "member without value left out": (closed({"a": False, "b": ONE}), {"{_}", '{_"b"_:_1_}'}),
-    "undeclared required come after the declared, in the alphabet's order": (
+    "names that another schema declares come after one's own": (
         {"type": "object", "properties": {"c": ONE}, "required": ["b", "c", "a"], "additionalProperties": TWO,
          "allOf": [closed({"a": True, "b": True, "c": True})]},
         {'{_"c"_:_1_,_"a"_:_2_,_"b"_:_2_}'},
