@@ -223,6 +223,11 @@ _REPEATING = re.compile(rb',.*".*"', re.DOTALL)
 _RENAMING = re.compile(rb':.*,.*".*"', re.DOTALL)
 _RESUMING = re.compile(rb':.*,.*"', re.DOTALL)
 _SEPARATING = re.compile(rb",")
+#: The same by the first byte of the element, where that tells its last one.
+_CLOSING = {
+    begin: re.compile(b"".join((re.escape(end), b".*,")), re.DOTALL)
+    for begin, end in ((b'"', b'"'), (b"{", b"}"), (b"[", b"]"))
+}
 
 
 class HeadTables:
@@ -266,10 +271,9 @@ class HeadTables:
         """Tokens that end a name, go on to the next member, and begin its name."""
         return self._judge(_RESUMING)
 
-    @property
-    def separating(self) -> Judged:
-        """Tokens that may end an element and begin another one."""
-        return self._judge(_SEPARATING)
+    def separating(self, begin: bytes) -> Judged:
+        """Tokens that may end an element, of which the first byte is given where known, and begin another one."""
+        return self._judge(_CLOSING.get(begin, _SEPARATING))
 
     def _judge(self, pattern: re.Pattern[bytes]) -> Judged:
         found = self._judged.get(pattern)

@@ -445,7 +445,10 @@ class Tables:
         """Walk as if nothing were remembered, and judge the tokens that reach past what is."""
         first, *rest = head.as_any()
         found = self._walk_thread(node, self._automaton.put(first, self._automaton.push(tuple(rest), tail)))
-        return self._judge(node, (self._automaton.put(head, tail),), found, self._heads.separating)
+        heads = self._heads
+        begin = head.first_byte
+        judged = heads.repeating if begin == b'"' and head.sink.has_open_strings else heads.separating(begin)
+        return self._judge(node, (self._automaton.put(head, tail),), found, judged)
 
     def _judge(self, node: int, threads: Threads, found: _Found, judged: Judged) -> _Found:
         """Correct what a walk found for the tokens that depend on the text itself, one by one."""
