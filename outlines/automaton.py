@@ -49,6 +49,7 @@ class Automaton:
         self._tails: dict[int, int] = {}
         self._closures: list[Threads | None] = [(END,)]
         self._expansions: dict[Item, tuple[Symbols, ...]] = {}
+        self._without_names: dict[int, int] = {END: END}
         self.start = self.closure(self.push(start, END))
 
     def put(self, symbol: Symbol, tail: int) -> int:
@@ -67,6 +68,18 @@ class Automaton:
         for symbol in reversed(symbols):
             tail = self.put(symbol, tail)
         return tail
+
+    def without_names(self, tail: int) -> int:
+        """Give the tail whose items don't know which names were written, as `Item.without_names`."""
+        known, at, above = self._without_names, tail, []
+        while at not in known:
+            above.append(at)
+            at = self.rests[at]
+        for at in reversed(above):
+            symbol, rest = self.symbols[at], known[self.rests[at]]
+            plain = symbol.without_names() if isinstance(symbol, Item) else symbol
+            known[at] = at if plain is symbol and rest == self.rests[at] else self.put(plain, rest)
+        return known[tail]
 
     def expand(self, item: Item) -> tuple[Symbols, ...]:
         """Give the sequences of symbols that an item stands for."""

@@ -42,7 +42,7 @@ from outlines.constraints.loops import (
 from outlines.constraints.strings import TextBounds, TextState
 from outlines.rows import Base, bases_and_list, bases_of_nodes, pack
 from outlines.spread import CharacterRun, Leaving, Run, Spread, Start, State, StateNumbers, join, spread
-from outlines.trie import ROOT, Trie
+from outlines.trie import ROOT, Lazy, Trie
 from outlines.vocabulary import Vocabulary
 
 __all__ = ["HeadTables", "Judged", "Reach", "TextReach"]
@@ -189,43 +189,57 @@ class Walk(NamedTuple):
 class Judged:
     """Tokens that can't be judged by where they leave a head alone, since what they hold may repeat what was written.
 
-    `nodes` has a flag a node: whether such a token is at it or below.
+    `children` has those children of a node at or below which there's such a token; `below` all such tokens below it.
     """
 
-    __slots__ = ("tokens", "nodes", "_trie", "_below")
+    __slots__ = ("tokens", "children", "_trie", "_nodes", "_below")
 
     def __init__(self, trie: Trie, texts: Sequence[bytes | None], pattern: re.Pattern[bytes]):
         self.tokens = frozenset(token for token, text in enumerate(texts) if text and pattern.search(text))
-        flags = bytearray(trie.num_nodes)
+        self._nodes: set[int] = set()
         for token in self.tokens:
             at = int(trie.token_node[token])
-            while not flags[at]:
-                flags[at] = 1
+            while at not in self._nodes:
+                self._nodes.add(at)
                 at = int(trie.parent[at])
-        self.nodes = bytes(flags)
         self._trie = trie
-        self._below: dict[tuple[int, ...], frozenset[int]] = {}
+        self.children: Mapping[int, dict[int, int]] = Lazy(self._find_children)
+        self._below: dict[int, frozenset[int]] = {}
 
-    def below(self, members: tuple[int, ...]) -> frozenset[int]:
-        """Give the tokens below some nodes."""
-        if members == (ROOT,):
+    def _find_children(self, node: int) -> dict[int, int]:
+        members, nodes = self._trie.members, self._nodes
+        if nodes.isdisjoint(members(node)):
+            return {}
+        found = self._trie.children[node].items()
+        return {byte: below for byte, below in found if not nodes.isdisjoint(members(below))}
+
+    def below(self, node: int) -> frozenset[int]:
+        """Give the tokens below a node."""
+        if node == ROOT:
             return self.tokens
-        found = self._below.get(members)
+        found = self._below.get(node)
         if found is None:
             tokens: set[int] = set()
-            stack = [n for n in members if self.nodes[n]]
+            stack = [node]
             while stack:
-                for below in self._trie.children[stack.pop()].values():
-                    if self.nodes[below]:
-                        tokens.update(token for token in self._trie.tokens[below] if token in self.tokens)
-                        stack.append(below)
-            found = self._below[members] = frozenset(tokens)
+                for below in self.children[stack.pop()].values():
+                    tokens.update(token for token in self._trie.tokens[below] if token in self.tokens)
+                    stack.append(below)
+            found = self._below[node] = frozenset(tokens)
         return found
 
 
-#: A name that ends, and after a comma another one; an element, and after a comma another one.
-_REPEATING = re.compile(rb'"[^,]*,.*".*"', re.DOTALL)
+#: A comma, and after it a name from quote to quote, which may be one that was written before.
+_REPEATING = re.compile(rb',.*".*"', re.DOTALL)
+#: The same after the colon of the name before: for the name being read; and where its beginning alone may be wrong.
+_RENAMING = re.compile(rb':.*,.*".*"', re.DOTALL)
+_RESUMING = re.compile(rb':.*,.*"', re.DOTALL)
 _SEPARATING = re.compile(rb",")
+#: The same by the first byte of the element, where that tells its last one.
+_CLOSING = {
+    begin: re.compile(b"".join((re.escape(end), b".*,")), re.DOTALL)
+    for begin, end in ((b'"', b'"'), (b"{", b"}"), (b"[", b"]"))
+}
 
 
 class HeadTables:
@@ -239,8 +253,7 @@ class HeadTables:
 
     def __init__(self, vocabulary: Vocabulary):
         self._tokens = vocabulary.tokens
-        self._repeating: Judged | None = None
-        self._separating: Judged | None = None
+        self._judged: dict[re.Pattern[bytes], Judged] = {}
         self.trie = vocabulary.trie
         self.num_tokens = vocabulary.num_tokens
         self.num_words = vocabulary.num_words
@@ -258,17 +271,28 @@ class HeadTables:
 
     @property
     def repeating(self) -> Judged:
-        """Tokens that end a name and hold another one."""
-        if self._repeating is None:
-            self._repeating = Judged(self.trie, self._tokens, _REPEATING)
-        return self._repeating
+        """Tokens that go on from one member to the next, and hold its name."""
+        return self._judge(_REPEATING)
 
     @property
-    def separating(self) -> Judged:
-        """Tokens that may end an element and begin another one."""
-        if self._separating is None:
-            self._separating = Judged(self.trie, self._tokens, _SEPARATING)
-        return self._separating
+    def renaming(self) -> Judged:
+        """Tokens that end a name, go on to the next member, and hold its name."""
+        return self._judge(_RENAMING)
+
+    @property
+    def resuming(self) -> Judged:
+        """Tokens that end a name, go on to the next member, and begin its name."""
+        return self._judge(_RESUMING)
+
+    def separating(self, begin: bytes) -> Judged:
+        """Tokens that may end an element, of which the first byte is given where known, and begin another one."""
+        return self._judge(_CLOSING.get(begin, _SEPARATING))
+
+    def _judge(self, pattern: re.Pattern[bytes]) -> Judged:
+        found = self._judged.get(pattern)
+        if found is None:
+            found = self._judged[pattern] = Judged(self.trie, self._tokens, pattern)
+        return found
 
     def reach(self, node: int, expression: Expression) -> Reach:
         """Give what an expression reaches from a node, the node itself excluded."""

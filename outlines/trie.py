@@ -14,7 +14,7 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["ROOT", "Trie"]
+__all__ = ["ROOT", "Lazy", "Trie"]
 
 ROOT = 0
 
@@ -30,7 +30,7 @@ _Value = TypeVar("_Value")
 _FEW_NODES = 32
 
 
-class _Lazy(dict[int, _Value]):
+class Lazy(dict[int, _Value]):
     """A dictionary that finds what it lacks: a hit costs no call."""
 
     __slots__ = ("_find",)
@@ -154,8 +154,8 @@ class Trie:
         self.is_huge[[node for node, below in self.big_nodes.items() if below * HUGE_PART > self.num_nodes]] = True
         self.above_quotes = self.nodes_above(ord('"'))
         self.pieces = Pieces(self)
-        self.children: Mapping[int, dict[int, int]] = _Lazy(self._find_children)
-        self.tokens: Mapping[int, tuple[int, ...]] = _Lazy(self._find_tokens)
+        self.children: Mapping[int, dict[int, int]] = Lazy(self._find_children)
+        self.tokens: Mapping[int, tuple[int, ...]] = Lazy(self._find_tokens)
         self._members: list[tuple[int, ...]] = []  # of each merged node, its plain nodes
         self._merged: dict[tuple[int, ...], int] = {}
 

@@ -50,6 +50,13 @@ class Item(ABC):
         """Tell whether the empty text is among those that this stands for."""
         return False
 
+    def without_names(self) -> Item:
+        """Give this as if no name had been written before: it allows all that this does.
+
+        Further texts must be those that, after a comma, hold a name written before from quote to quote.
+        """
+        return self
+
     def release(self) -> None:
         """Let go of what leads back here, once nobody will expand it again.
 
