@@ -50,6 +50,7 @@ class Liveness:
         self.lexer = lexer
         self.parts = parts
         self._lives: dict[tuple, bool] = {}
+        self._verdicts: dict[tuple[Race, Owed], tuple[frozenset[int], frozenset[int]]] = {}
         self._outcomes: dict[tuple, _Outcomes] = {}
         self._solution = _Solution(self)
         self._gaps: dict[Owed, bool] | None = None
@@ -58,6 +59,7 @@ class Liveness:
     def release(self) -> None:
         """Forget what was found."""
         self._lives.clear()
+        self._verdicts.clear()
         self._outcomes.clear()
         self._solution.release()
 
@@ -117,6 +119,21 @@ class Liveness:
                 if outcomes.has(0) and self.has_gap(outcomes.found[0]):
                     return True
         return False
+
+    def verdict(self, race: Race, owed: Owed, viable: frozenset[int]) -> bool | None:
+        """Tell what the terminals that may come decide alone: whether a text is left; None where the rules decide."""
+        known = self._verdicts.get((race, owed))
+        if known is None:
+            good = set()
+            for number in race.numbers:
+                outcomes = self._outcomes_of(race, owed, number)
+                if outcomes.has(0) and self.has_gap(outcomes.found[0]):
+                    good.add(number)
+            known = self._verdicts[race, owed] = frozenset(good), frozenset(race.numbers)
+        good_ones, all_ones = known
+        if IGNORED in good_ones or not good_ones.isdisjoint(viable):
+            return True
+        return None if IGNORED in all_ones or not all_ones.isdisjoint(viable) else False
 
     def is_live_between(self, owed: Owed, parse: Parse) -> bool:
         """Tell the same of the place where a lexeme begins."""
