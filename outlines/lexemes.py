@@ -36,12 +36,15 @@ from outlines.constraints.cfg.patterns import Scan
 from outlines.reach import HeadTables
 from outlines.rows import Base, bases_of_nodes
 from outlines.spread import Start, StateNumbers, spread
-from outlines.trie import Trie
+from outlines.trie import BIG_NODE, Trie
 
 __all__ = ["Ending", "Inside", "LexemeWalk", "Lexemes", "Words"]
 
 #: So many places, none of which has much below it, are walked byte by byte; more of them with NumPy.
 _FEW_NODES = 2048
+
+#: What is found from a node with so many below it is kept, whatever leads there.
+_SHARED_NODE = 200
 
 #: The bytes that follow more places than this are looked at with NumPy.
 _MANY_EXITS = 64
@@ -71,16 +74,13 @@ class Exits(NamedTuple):
     onward: dict[int, NDArray]
     owing: list[tuple[int, int]]
 
-    def without(self, parents: set[int], trie: Trie) -> Exits:
-        """Give the exits but those at some nodes."""
-        if not parents:
-            return self
-        gone = np.fromiter(parents, np.int64)
+    def without(self, gone: NDArray, trie: Trie) -> Exits:
+        """Give the exits but those at nodes that a flag a node tells."""
         parent = trie.parent
-        onward = {byte: nodes[~np.isin(parent[nodes], gone)] for byte, nodes in self.onward.items()}
+        onward = {byte: nodes[~gone[parent[nodes]]] for byte, nodes in self.onward.items()}
         return Exits(
             {byte: nodes for byte, nodes in onward.items() if len(nodes)},
-            [(byte, node) for byte, node in self.owing if int(parent[node]) not in parents],
+            [(byte, node) for byte, node in self.owing if not gone[parent[node]]],
         )
 
 
@@ -103,7 +103,7 @@ class Ending:
 class LexemeWalk:
     """What one lexeme reaches: `inside`, and by terminal the `endings`.
 
-    `seen` is for what all parses share that expect the same terminals.
+    `seen` is for what all parses with the same outlook share.
     """
 
     __slots__ = ("inside", "endings", "seen")
@@ -111,7 +111,7 @@ class LexemeWalk:
     def __init__(self, inside: list[Inside], endings: dict[int, list[Ending]]):
         self.inside = inside
         self.endings = endings
-        self.seen: dict[frozenset[int], tuple[_Found, list[Inside]]] = {}
+        self.seen: dict[tuple, tuple[_Found, list[Inside]]] = {}
 
 
 class ScanWalk(NamedTuple):
@@ -129,6 +129,7 @@ class Lexemes:
         self._heads = heads
         self._trie = heads.trie
         self._walks: dict[tuple[int, Race, Owed], LexemeWalk] = {}
+        self._beyond: dict[tuple[bytes, Race, Owed], LexemeWalk] = {}
         self._codes: dict[Owed, bytes] = {}
         self._parts: dict[tuple[Race, Owed], list[tuple[Race, Owed]]] = {}
 
@@ -144,7 +145,14 @@ class Lexemes:
         """Give what the next lexeme reaches beyond an ending."""
         found = ending.beyond.get(begun)
         if found is None:
-            found = ending.beyond[begun] = self._find_beyond(ending, begun)
+            if len(ending.nodes) > _MANY_EXITS:
+                found = self._find_beyond(ending, begun)
+            else:
+                key = ending.nodes.tobytes(), begun, ending.owed
+                found = self._beyond.get(key)
+                if found is None:
+                    found = self._beyond[key] = self._find_beyond(ending, begun)
+            ending.beyond[begun] = found
         return found
 
     def _find_walk(self, node: int, race: Race, owed: Owed) -> LexemeWalk:
@@ -155,10 +163,19 @@ class Lexemes:
             gathered.step(members, race, owed)
         elif owed is None:
             alone, together = _part(race)
-            for entry in alone:
-                self._walk_alone(node, race, entry, gathered)
-            if together:
-                self._walk_together(node, race.lexer.part(race, together), gathered)
+            narrow: list[Entry] = []
+            for entries in (*[[entry] for entry in alone], together):
+                if self._num_below(members, entries) < BIG_NODE:
+                    narrow += entries
+                elif len(entries) < len(race.entries):
+                    gathered.add(self.walk(node, race.lexer.part(race, entries), None))
+                elif entries is together:
+                    self._walk_together(node, race, gathered)
+                else:
+                    self._walk_alone(node, race, entries[0], gathered)
+            if narrow:
+                in_order = [entry for entry in race.entries if entry in narrow]
+                gathered.step(members, race.lexer.part(race, in_order), None)
         elif race.is_start:
             for part, left in self._part_begun(race, owed):
                 if left is None:
@@ -169,14 +186,28 @@ class Lexemes:
             gathered.step(members, race, owed)
         return gathered.finish()
 
+    def _num_below(self, members: tuple[int, ...], entries: list[Entry]) -> int:
+        """Count the nodes that are below the first bytes of some terminals."""
+        if len(members) > _MANY_EXITS:
+            return BIG_NODE
+        mask = functools.reduce(operator.or_, [scan.first_bytes() for _, scan, _ in entries], 0)
+        num_below = self._trie.counts_below
+        return sum(
+            1 + num_below[child]
+            for node in members
+            for byte, child in self._trie.children[node].items()
+            if mask >> byte & 1
+        )
+
     def _find_beyond(self, ending: Ending, begun: Race) -> LexemeWalk:
         trie, nodes, owed, exits = self._trie, ending.nodes, ending.owed, ending.exits
         gathered = _Gathered(self)
-        big = [node for node in nodes.tolist() if node in trie.big_nodes] if len(nodes) <= _MANY_EXITS else []
-        for node in big:
-            gathered.add(self.walk(node, begun, owed))
-        if big:
-            nodes, exits = np.asarray([node for node in nodes.tolist() if node not in trie.big_nodes], np.int64), None
+        is_shared = trie.num_below[nodes] >= _SHARED_NODE
+        if is_shared.any():
+            for node in nodes[is_shared].tolist():
+                gathered.add(self.walk(node, begun, owed))
+            nodes = nodes[~is_shared]
+            exits = exits and exits.without(trie.num_below >= _SHARED_NODE, trie)
         if exits is None:
             if len(nodes) <= _MANY_EXITS:
                 gathered.step(nodes.tolist(), begun, owed)
@@ -232,6 +263,9 @@ class Lexemes:
             return
         found = _scan_walk(self._heads, node, scan)
         words, taken = self._find_words(node, lexer, entry) if retyped else ([], set())
+        if taken:
+            gone = np.zeros(trie.num_nodes, bool)
+            gone[list(taken)] = True
         by_scan: dict[Scan, Words] = {}
         for at, target, ended in words:
             tokens = trie.tokens[at]
@@ -242,9 +276,10 @@ class Lexemes:
             assert isinstance(plain, Race)
             gathered.inside.append(Inside(plain, None, found.tokens[reached], by_scan.get(reached)))
             for _, owed in plain.ends():
-                exits = found.exits[reached].without(taken, trie)
-                left = nodes[~np.isin(nodes, np.fromiter(taken, np.int64))] if taken else nodes
-                gathered.end(Ending(number, owed, left, exits))
+                exits = found.exits[reached]
+                if taken:
+                    nodes, exits = nodes[~gone[nodes]], exits.without(gone, trie)
+                gathered.end(Ending(number, owed, nodes, exits))
         for at, target, _ in words:
             if at in taken and trie.has_children[at]:
                 for end in target.ends():
@@ -287,7 +322,9 @@ class Lexemes:
         for state, nodes in _groups(reached.nodes, reached.states):
             target = numbers.states[state]
             assert isinstance(target, Race)
-            gathered.inside.append(Inside(target, None, bases_of_nodes(self._trie, nodes, self._heads.num_words)))
+            gathered.inside.append(
+                Inside(target, None, bases_of_nodes(self._trie, nodes, self._heads.num_words))
+            )
             for number, owed in target.ends():
                 gathered.end(Ending(number, owed, nodes))
 
@@ -325,9 +362,9 @@ class _Gathered:
             if below is not None:
                 self.add(self._lexemes.walk(below, race, owed))
             return
-        has_children, big_nodes = trie.has_children, trie.big_nodes
+        has_children, num_below = trie.has_children, trie.counts_below
         for node in nodes:
-            if node in big_nodes:
+            if num_below[node] >= _SHARED_NODE:
                 self.add(self._lexemes.walk(node, race, owed))
             elif has_children[node]:
                 self._stack.append((node, race, owed))
@@ -350,7 +387,8 @@ class _Gathered:
     def finish(self) -> LexemeWalk:
         """Walk to the end."""
         trie, reached, stack = self._trie, self._reached, self._stack
-        children, has_children = trie.children, trie.has_children
+        children, has_children, num_below = trie.children, trie.has_children, trie.counts_below
+        walk = self._lexemes.walk
         while stack:
             at, race, owed = stack.pop()
             if owed is not None:
@@ -367,7 +405,10 @@ class _Gathered:
                     else:
                         found.append(child)
                     if has_children[child] and not target.is_finished:
-                        stack.append((child, target, None))
+                        if num_below[child] >= _SHARED_NODE:
+                            self.add(walk(child, target, None))
+                        else:
+                            stack.append((child, target, None))
         tokens_of = trie.tokens
         inside = self.inside
         for (race, owed), nodes in reached.items():
@@ -379,6 +420,13 @@ class _Gathered:
                 if parents:
                     for number, owes in race.ends():
                         self.ends.setdefault((number, both_owed(owes, owed)), []).extend(parents)
+        for number, endings in self._endings.items():
+            if len(endings) > 1:
+                few = [ending for ending in endings if len(ending.nodes) <= _MANY_EXITS]
+                for ending in few:
+                    self.ends.setdefault((number, ending.owed), []).extend(ending.nodes.tolist())
+                if few:
+                    self._endings[number] = [ending for ending in endings if len(ending.nodes) > _MANY_EXITS]
         for (number, owed), nodes in self.ends.items():
             self.end(Ending(number, owed, np.asarray(nodes, np.int64)))
         return LexemeWalk(inside, self._endings)

@@ -1,4 +1,4 @@
-"""What a place in a grammar allows below a node of the vocabulary trie: its parse's way through the walks of lexemes."""
+"""What a place in a grammar allows below a node of the trie: its parse's way through the walks of lexemes."""
 
 from __future__ import annotations
 
@@ -55,6 +55,7 @@ class Races:
         machine, lexemes = place.machine, self._lexemes
         begin, parse_after, beyond = machine.lexer.begin, machine.parse_after, lexemes.beyond
         has_parts = machine.has_parts or tail != END
+        always = begin(place.parse) if machine.lexer.kind == "basic" else None  # where each lexeme begins
         bases: dict[Base, None] = {}
         tokens: list[int] = []
         stack = [(lexemes.walk(node, place.race, place.owed), place.parse)]
@@ -68,7 +69,17 @@ class Races:
             for found in self._inside(walk, parse, machine):
                 bases.update(dict.fromkeys(found[0]))
                 tokens += found[1]
+            viable = parse.viable
             for number in walk.endings:
+                if number not in viable and number != IGNORED:
+                    continue
+                if always is not None and not has_parts:
+                    for ending in walk.endings[number]:
+                        below = ending.beyond.get(always) or beyond(ending, always)
+                        if below.inside or below.endings:
+                            break
+                    else:
+                        continue
                 after = parse_after(parse, number)
                 if after is None:
                     continue
@@ -97,9 +108,9 @@ class Races:
 
     def _inside(self, walk: LexemeWalk, parse: Parse, machine: Machine) -> Iterable[_Found]:
         """Give the tokens after which a text is left; mostly the terminals that may come decide it alone."""
-        known = walk.seen.get(parse.viable)
+        known = walk.seen.get(parse.outlook)
         if known is None:
-            known = walk.seen[parse.viable] = self._decide(walk, parse, machine)
+            known = walk.seen[parse.outlook] = self._decide(walk, parse, machine)
         shared, undecided = known
         if not undecided:
             return (shared,)
@@ -108,18 +119,18 @@ class Races:
     def _decide(self, walk: LexemeWalk, parse: Parse, machine: Machine) -> tuple[_Found, list[Inside]]:
         parts: list[_Found] = []
         undecided: list[Inside] = []
-        verdict, viable = machine.verdict, parse.viable
+        verdict = machine.verdict
         for part in walk.inside:
             if part.words:
                 races = {race for race in part.words if race is not None}
                 races.update(race for words in part.words.values() for race, _ in words)
-                is_known = all(verdict(race, part.owed, viable) is not None for race in (part.race, *races))
+                is_known = all(verdict(race, part.owed, parse) is not None for race in (part.race, *races))
                 if is_known:
                     parts.append(self._correct(part, parse, machine))
                 else:
                     undecided.append(part)
                 continue
-            is_live = verdict(part.race, part.owed, viable)
+            is_live = verdict(part.race, part.owed, parse)
             if is_live is None:
                 undecided.append(part)
             elif is_live:

@@ -257,32 +257,40 @@ def _asked_of_regex(name: str) -> Characters:
     return _spans(pattern)
 
 
+#: So many characters are asked at once whether any of them has another case.
+_CASE_BLOCK = 128
+
+_UTF_32 = f"utf-32-{sys.byteorder[0]}e"
+
+
 @cache
-def _case_variants(ascii_only: bool) -> dict[int, Characters]:
+def _case_groups(ascii_only: bool) -> dict[int, set[int]]:
     """Map each character that has variants under `re.IGNORECASE` to the set of them all, itself included."""
     lower = _sre.ascii_tolower if ascii_only else _sre.unicode_tolower
     groups: dict[int, set[int]] = {}
-    for code_point in range(128 if ascii_only else sys.maxunicode + 1):
-        lowered = lower(code_point)
-        if lowered != code_point:
-            groups.setdefault(lowered, {lowered}).add(code_point)
+    for start in range(0, 128 if ascii_only else sys.maxunicode + 1, _CASE_BLOCK):
+        block = range(start, start + _CASE_BLOCK)
+        text = array("I", block).tobytes().decode(_UTF_32, "surrogatepass")
+        if text.lower() == text:  # nearly all characters have no case
+            continue
+        for code_point in block:
+            lowered = lower(code_point)
+            if lowered != code_point:
+                groups.setdefault(lowered, {lowered}).add(code_point)
     if not ascii_only:
         for lowered, others in _EXTRA_CASES.items():  # such as the long s beside s
             groups[lowered] = groups.get(lowered, {lowered}).union(*[groups.get(c, {c}) for c in others])
-    return {
-        c: variants
-        for group in groups.values()
-        for variants in [normalise((c, c) for c in group)]
-        for c in group
-    }
+    return {c: group for group in groups.values() for c in group}
 
 
 def fold(ranges: Characters, ascii_only: bool = False) -> Characters:
     """Give the set and all that differs from it in case alone, as `re.IGNORECASE` has it."""
-    variants = _case_variants(ascii_only)
+    groups = _case_groups(ascii_only)
     if len(ranges) == 1 and ranges[0][0] == ranges[0][1]:
-        return variants.get(ranges[0][0], ranges)
-    return union(ranges, *[others for c, others in variants.items() if contains(ranges, c)])
+        group = groups.get(ranges[0][0])
+        return ranges if group is None else normalise((c, c) for c in group)
+    variants = {other for c, group in groups.items() if contains(ranges, c) for other in group}
+    return union(ranges, normalise((c, c) for c in variants)) if variants else ranges
 
 
 # Bytes

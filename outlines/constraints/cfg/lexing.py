@@ -253,11 +253,16 @@ class Lexer:
         if found is None:
             allowed = frozenset(viable)
             entries: list[Entry] = []
+            matched = 0  # the bytes after which a terminal before has matched
             embedded = {string for pattern, string in self._embeds if pattern in racing and string in racing}
             for number in self._order:
                 if number not in racing or number in embedded:
                     continue
                 scan = self._scans[number]
+                if self.is_racing:
+                    if not scan.first_bytes() & ~matched:
+                        continue
+                    matched |= scan.bytes_to_match()
                 if number in self._ignored:
                     entries.append((IGNORED, scan, ()))
                     if not self.is_racing and number in allowed:
