@@ -10,6 +10,6 @@ machine.py     all of it as a head of the automaton
 symbols.py     all the way: a grammar's text into symbols
 """
 
-from outlines.constraints.cfg.symbols import grammar_symbols
+from outlines.constraints.cfg.symbols import grammar_symbols, special_names
 
-__all__ = ["grammar_symbols"]
+__all__ = ["grammar_symbols", "special_names"]

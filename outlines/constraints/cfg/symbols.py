@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 
 from outlines.constraints.cfg import network
-from outlines.constraints.cfg.extensions import Embedded
+from outlines.constraints.cfg.extensions import EXTENSION, Embedded, take_out
 from outlines.constraints.cfg.gbnf import is_gbnf, read_gbnf
 from outlines.constraints.cfg.lexing import LEXERS, Lexer
 from outlines.constraints.cfg.loading import Rule, Terminal, load_lark, place_of
@@ -14,12 +14,12 @@ from outlines.constraints.cfg.machine import Machine
 from outlines.constraints.cfg.parse import Parser
 from outlines.constraints.cfg.patterns import Scan, scan_of
 from outlines.constraints.expression import Expression, byte_class, concat, is_empty, union
-from outlines.constraints.items import Symbols
+from outlines.constraints.items import SpecialToken, Symbols
 from outlines.constraints.json_schema import schema_symbols
 from outlines.constraints.regex import read
 from outlines.exceptions import EmptyLanguageError, GrammarError, OutlinesError, PatternError, shorten
 
-__all__ = ["SYNTAXES", "grammar_symbols"]
+__all__ = ["SYNTAXES", "grammar_symbols", "special_names"]
 
 SYNTAXES = ("lark", "gbnf")
 
@@ -74,6 +74,23 @@ def grammar_symbols(
                 f"the lexer is {lexer!r}, but must be one of {', '.join(map(repr, LEXERS))}", line
             )
     return _lark_symbols(text, start or "start", lexer, import_paths)
+
+
+def special_names(text: str, syntax: str | None = None) -> set[str]:
+    """Give the names of the special tokens that a grammar asks for; one in GBNF has none."""
+    found: set[str] = set()
+    if syntax == "gbnf" or (syntax is None and is_gbnf(text)):
+        return found
+    stack = [text]
+    while stack:
+        at = stack.pop()
+        if EXTENSION.search(at):  # else nothing is to be read
+            for part in take_out(at)[1].values():
+                if part.kind == "special":
+                    found.add(part.value)
+                elif part.kind == "lark":
+                    stack.append(part.value)
+    return found
 
 
 def _lark_symbols(
@@ -154,9 +171,8 @@ def _part(part: Embedded, lexer: str, import_paths: Sequence[str]) -> tuple[Symb
             if is_nullable:
                 symbols = _lark_symbols(part.value, "start", lexer, import_paths, may_be_empty=False)
             return symbols, is_nullable
-        raise GrammarError(
-            f"special tokens such as {part.value} are not supported yet; write the text around them"
-        )
+        assert part.kind == "special"
+        return (SpecialToken(part.value),), False
     except GrammarError as error:
         line = part.line if error.line is None else part.line + error.line - 1
         raise GrammarError(f"%{part.kind}: {error}", line, part.column) from error
