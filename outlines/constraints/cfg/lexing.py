@@ -288,6 +288,22 @@ class Lexer:
         racing = self._all if self.kind == "basic" else (self._ignored | {number}) & self._all
         return self._begin(racing, (number,) if number >= 0 else ())
 
+    def may_ever_win(self, number: int) -> bool:
+        """Tell whether some text is a lexeme of a terminal, with no rivals but those that it has everywhere."""
+        stack: list[Race | Expression] = [self.begin_alone(number)]
+        seen = set(stack)
+        while stack:
+            race = stack.pop()
+            assert isinstance(race, Race)
+            if number in race.numbers and any(ended == number for ended, _ in race.ends()):
+                return True
+            if number in race.numbers:
+                for target in race.transitions()[1]:
+                    if isinstance(target, Race) and target not in seen:
+                        seen.add(target)
+                        stack.append(target)
+        return False
+
     def alone(self, entry: Entry) -> Race | Expression:
         """Give the race of one terminal that is begun and has no rivals."""
         return self._intern([entry])

@@ -49,7 +49,9 @@ CALL = 'start: NAME <|tag|> "(" NAME? ")"\nNAME: /[a-z]{2,}/\n%ignore " "'
 def test_allowed_where_a_lexeme_may_end(vocabulary, tokens, taken):
     matcher, count = read(Constraint(CFG(CALL), vocabulary), tokens)
     assert count == taken
-    assert matcher.is_accepting() == (tokens[:taken][-2:] in ([*b"()"], [*b"b)"]) or tokens[-1] == END_OF_TEXT)
+    assert matcher.is_accepting() == (
+        tokens[:taken][-2:] in ([*b"()"], [*b"b)"]) or tokens[-1] == END_OF_TEXT
+    )
 
 
 def test_stands_within_other_terms(vocabulary):
@@ -80,8 +82,13 @@ def test_refused_before_any_mask(vocabulary, grammar, problem):
 def test_names_are_read_from_tokenizers():
     tiktoken = pytest.importorskip("tiktoken", reason="pip install tiktoken")
     ranks = {text: token for token, text in enumerate(BYTES)}
-    encoding = tiktoken.Encoding("t", pat_str=".", mergeable_ranks=ranks, special_tokens={"<|endoftext|>": 256, "<|x|>": 257})
-    assert Vocabulary.from_tokenizer(encoding, cache=False).special_tokens == {"<|endoftext|>": 256, "<|x|>": 257}
+    encoding = tiktoken.Encoding(
+        "t", pat_str=".", mergeable_ranks=ranks, special_tokens={"<|endoftext|>": 256, "<|x|>": 257}
+    )
+    assert Vocabulary.from_tokenizer(encoding, cache=False).special_tokens == {
+        "<|endoftext|>": 256,
+        "<|x|>": 257,
+    }
     tokenizers = pytest.importorskip("tokenizers", reason="pip install tokenizers")
     tokenizer = tokenizers.Tokenizer(tokenizers.models.WordLevel({"a": 0, "<unk>": 1}, unk_token="<unk>"))
     tokenizer.add_special_tokens(["<|x|>"])
