@@ -10,10 +10,11 @@ live. All is numbers in flat lists and dictionaries, which the garbage collector
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import TypeAlias
 
 from outlines.constraints.expression import EMPTY, EPSILON, Expression
-from outlines.constraints.items import Head, Item, Literal, Repeated, Symbol, Symbols
+from outlines.constraints.items import Head, Item, Literal, Repeated, SpecialToken, Symbol, Symbols
 
 __all__ = ["END", "Automaton", "HeadSymbol", "Threads"]
 
@@ -172,6 +173,15 @@ class Automaton:
                 self._begin(successor, below, result, ended)
         for tail in ended:
             result.update(dict.fromkeys(self.closure(tail)))
+        return tuple(result)
+
+    def after_special(self, threads: Threads, names: Collection[str]) -> Threads:
+        """Read a special token that has any of some names."""
+        result: dict[int, None] = {}
+        for thread in threads:
+            symbol = self.symbols[thread]
+            if type(symbol) is SpecialToken and symbol.name in names:
+                result.update(dict.fromkeys(self.closure(self.rests[thread])))
         return tuple(result)
 
     def run(self, threads: Threads, text: bytes) -> Threads:

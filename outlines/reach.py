@@ -396,7 +396,7 @@ class HeadTables:
 
     def _find_plain(self, node: int, expression: Expression) -> Reach:
         trie = self.trie
-        walk = self._walk(node, expression, StateNumbers())
+        walk = self.walk(node, expression, StateNumbers())
         reached = walk.others.nodes
         bases, tokens = bases_of_nodes(trie, reached, self.num_words)
         exits = [reached[walk.others.is_exit]]
@@ -448,7 +448,7 @@ class HeadTables:
     def _find_text_reach(self, node: int, state: TextState) -> TextReach:
         numbers = StateNumbers()
         trie = self.trie
-        walk = self._walk(node, state, numbers)
+        walk = self.walk(node, state, numbers)
         groups: list[tuple[State, NDArray, NDArray]] = []
         if walk.run is not None:
             run_tokens, lengths = walk.run.tokens_and_lengths
@@ -473,7 +473,7 @@ class HeadTables:
 
     # Walks
 
-    def _walk(self, node: int, start: State, numbers: StateNumbers) -> Walk:
+    def walk(self, node: int, start: State, numbers: StateNumbers) -> Walk:
         """Walk along the class of bytes that leads on to one state, and on to one from there, for as long as it does.
 
         Where a text is counted, the bytes of the class must be whole characters.

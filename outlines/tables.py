@@ -16,7 +16,7 @@ import numpy as np
 from outlines.automaton import END, Automaton, HeadSymbol, Threads
 from outlines.constraints.cfg.machine import Place
 from outlines.constraints.expression import Expression
-from outlines.constraints.items import Head, Literal, Symbols, WordNode
+from outlines.constraints.items import Head, Literal, SpecialToken, Symbols, WordNode
 from outlines.constraints.names import KeyPlace, Keys
 from outlines.constraints.recorded import RecordedHead
 from outlines.constraints.strings import Text
@@ -136,7 +136,11 @@ class Tables:
             following = FINISHED if END in threads else DEAD
         else:
             text = self.vocabulary.tokens[token]
-            following = DEAD if text is None else self._state(self._alive(self._automaton.run(threads, text)))
+            if text is None:
+                after = self._automaton.after_special(threads, self.vocabulary.names_of(token))
+            else:
+                after = self._automaton.run(threads, text)
+            following = self._state(self._alive(after))
         self._transitions[state * self._num_tokens + token] = following
         return following
 
@@ -304,6 +308,9 @@ class Tables:
             return self._walk_text(node, head, tail)  # type: ignore[arg-type]
         if kind is Place:
             return self._races.walk(node, head, tail)  # type: ignore[arg-type]
+        if kind is SpecialToken:
+            special = self.vocabulary.special_tokens.get(head.name)  # type: ignore[union-attr]
+            return _NOTHING if special is None or node != ROOT else ((), (special,))
         if kind is RecordedHead:
             return self._walk_recorded(node, head, tail)  # type: ignore[arg-type]
         if kind is WordNode:

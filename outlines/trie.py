@@ -14,7 +14,7 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["ROOT", "Lazy", "Trie"]
+__all__ = ["BIG_NODE", "ROOT", "Lazy", "Trie"]
 
 ROOT = 0
 
@@ -113,6 +113,8 @@ class Trie:
         The children of node n are `first_child[n]` to `first_child[n] + num_children[n] - 1`, in order of their bytes.
     token_start : int32 [N + 1], token : int32 [T]
         The tokens whose bytes are node n's string are `token[token_start[n]:token_start[n + 1]]`.
+    num_below : int64 [N]
+        How many nodes are below each.
     big_nodes : dict of int to int
         How many nodes are below those with at least BIG_NODE.
     is_huge : bool [N]
@@ -143,15 +145,21 @@ class Trie:
         self.token = arrays["token"]
         self.num_nodes = len(self.byte)
         self.has_children = (self.num_children > 0).tobytes()  # a flag a node: indexing bytes is fast
+        # the same as what a single number is taken from fast
+        self._bytes = self.byte.tobytes()
+        self._first_child, self._num_children = memoryview(self.first_child), memoryview(self.num_children)
+        self._token_start, self._token = memoryview(self.token_start), memoryview(self.token)
         self.levels = self._find_levels()
         self.depth = np.repeat(np.arange(len(self.levels)), [end - start for start, end in self.levels])
         # children are in the order of their parents
         self.parent = np.concatenate(([0], np.repeat(np.arange(self.num_nodes), self.num_children))).astype(np.int32)
         self.token_node = np.zeros(int(self.token.max(initial=-1)) + 1, np.int32)
         self.token_node[self.token] = np.repeat(np.arange(self.num_nodes), np.diff(self.token_start))
-        self.big_nodes = self._find_big_nodes()
-        self.is_huge = np.zeros(self.num_nodes, bool)
-        self.is_huge[[node for node, below in self.big_nodes.items() if below * HUGE_PART > self.num_nodes]] = True
+        self.num_below = self._find_num_below()
+        self.counts_below = memoryview(self.num_below)
+        big = np.flatnonzero(self.num_below >= BIG_NODE)
+        self.big_nodes = dict(zip(big.tolist(), self.num_below[big].tolist(), strict=True))
+        self.is_huge = (self.num_below >= BIG_NODE) & (self.num_below * HUGE_PART > self.num_nodes)
         self.above_quotes = self.nodes_above(ord('"'))
         self.pieces = Pieces(self)
         self.children: Mapping[int, dict[int, int]] = Lazy(self._find_children)
@@ -228,12 +236,12 @@ class Trie:
             levels.append((end, end + int(self.num_children[start:end].sum())))
         return levels
 
-    def _find_big_nodes(self) -> dict[int, int]:
-        """Give the nodes with at least BIG_NODE nodes below, added up level by level, deepest first."""
+    def _find_num_below(self) -> NDArray:
+        """Count the nodes below each node, added up level by level, deepest first."""
         below = np.zeros(self.num_nodes, np.int64)
         for start, end in reversed(self.levels[1:]):
             np.add.at(below, self.parent[start:end], 1 + below[start:end])
-        return {node: int(below[node]) for node in np.flatnonzero(below >= BIG_NODE).tolist()}
+        return below
 
     def merge(self, nodes: NDArray) -> int | None:
         """Give the node that stands for what may follow any of the plain `nodes`; None if nothing follows."""
@@ -251,8 +259,8 @@ class Trie:
 
     def _find_children(self, node: int) -> dict[int, int]:
         if node < self.num_nodes:
-            first, count = int(self.first_child[node]), int(self.num_children[node])
-            return dict(zip(self.byte[first : first + count].tolist(), range(first, first + count), strict=True))
+            first, count = self._first_child[node], self._num_children[node]
+            return dict(zip(self._bytes[first : first + count], range(first, first + count), strict=True))
         members = self._members[node - self.num_nodes]
         grouped: dict[int, list[int]] = {}
         if len(members) <= _FEW_NODES:
@@ -270,6 +278,9 @@ class Trie:
 
     def _find_tokens(self, node: int) -> tuple[int, ...]:
         start, token = self.token_start, self.token
+        if node < self.num_nodes:
+            first, end = self._token_start[node], self._token_start[node + 1]
+            return (self._token[first],) if end == first + 1 else tuple(token[first:end].tolist())
         return tuple(t for n in self.members(node) for t in token[start[n] : start[n + 1]].tolist())
 
     def expand(self, nodes: NDArray) -> tuple[NDArray, NDArray]:

@@ -6,7 +6,7 @@ A piece is read as the tokenizer's own decoder reads it, but one at a time, and 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from outlines.vocabulary import pieces, sentencepiece_model
@@ -42,7 +42,7 @@ def read_transformers(tokenizer: Any) -> Tokens:
     for token in tokenizer.all_special_ids:
         if 0 <= token < len(tokens):
             tokens[token] = None
-    return Tokens(tokens, eos)
+    return Tokens(tokens, eos, _special_names(added, tokens))
 
 
 def read_tokenizers(tokenizer: Any) -> Tokens:
@@ -59,7 +59,12 @@ def read_tokenizers(tokenizer: Any) -> Tokens:
             tokens[token] = None
         elif is_byte_level or decoder is None:  # text by its own characters
             tokens[token] = entry.content.encode()
-    return Tokens(tokens, [])
+    return Tokens(tokens, [], _special_names(tokenizer.get_added_tokens_decoder(), tokens))
+
+
+def _special_names(added: Mapping[int, Any], tokens: list[bytes | None]) -> dict[str, int]:
+    """Give the ids of added tokens that match no text, by name."""
+    return {str(entry.content): token for token, entry in added.items() if tokens[token] is None}
 
 
 def _read_pieces(vocabulary: dict[str, int], read: _Reader) -> list[bytes | None]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import NamedTuple
 
 __all__ = [
@@ -35,10 +37,14 @@ _IDEOGRAPHS = (
 
 
 class Tokens(NamedTuple):
-    """What a reader found: the bytes of each token (None for special ones and holes), and which end a sequence."""
+    """What a reader found: the bytes of each token (None for special ones and holes), and which end a sequence.
+
+    `special_tokens` has the ids of special tokens by their names, where the tokenizer tells them.
+    """
 
     tokens: list[bytes | None]
     eos_token_ids: list[int]
+    special_tokens: Mapping[str, int] = MappingProxyType({})
 
 
 #: Ids that a vocabulary may have; the largest known has 0.3 million.

@@ -15,7 +15,8 @@ __all__ = ["read_encoding", "read_ranks", "read_tekken", "read_tekkenizer"]
 
 def read_encoding(encoding: Any) -> Tokens:
     """Read a `tiktoken.Encoding`; what ends a sequence is <|endoftext|>, where it has that."""
-    special = {encoding.encode_single_token(name) for name in encoding.special_tokens_set}
+    names = {name: encoding.encode_single_token(name) for name in encoding.special_tokens_set}
+    special = set(names.values())
     tokens: list[bytes | None] = []
     for token in range(encoding.n_vocab):
         try:
@@ -24,7 +25,7 @@ def read_encoding(encoding: Any) -> Tokens:
             text = None
         tokens.append(text)
     eos = [encoding.eot_token] if "<|endoftext|>" in encoding.special_tokens_set else []
-    return Tokens(tokens, eos)
+    return Tokens(tokens, eos, names)
 
 
 def read_ranks(data: bytes) -> Tokens:

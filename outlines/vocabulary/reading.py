@@ -106,4 +106,4 @@ def _read_folder(folder: Path) -> Tokens:
     settings = folder / "generation_config.json"
     named = json.loads(settings.read_bytes()).get("eos_token_id") if settings.exists() else None
     more = [named] if isinstance(named, int) else named or []
-    return Tokens(found.tokens, list(dict.fromkeys([*found.eos_token_ids, *more])))
+    return Tokens(found.tokens, list(dict.fromkeys([*found.eos_token_ids, *more])), found.special_tokens)
