@@ -6,4 +6,14 @@ from outlines.insight.examples import examples
 from outlines.insight.explanation import Explanation, explain
 from outlines.insight.letters import byte_constraint, is_whole
 
-__all__ = ["Drawing", "Explanation", "Unusable", "byte_constraint", "draw", "examples", "explain", "is_whole", "unusable"]
+__all__ = [
+    "Drawing",
+    "Explanation",
+    "Unusable",
+    "byte_constraint",
+    "draw",
+    "examples",
+    "explain",
+    "is_whole",
+    "unusable",
+]
