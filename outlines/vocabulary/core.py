@@ -84,9 +84,7 @@ class Vocabulary:
         self._names: dict[int, list[str]] = {}
         for name, token in self.special_tokens.items():
             if not 0 <= token < self.num_tokens:
-                raise ValueError(
-                    f"special_tokens: {token} of {name!r} is not an id; there are {self.num_tokens} tokens"
-                )
+                raise ValueError(f"special_tokens: {token} of {name!r} is not an id")
             self.tokens[token] = None
             self._names.setdefault(token, []).append(name)
         self.trie = disk.load_or_build(self.tokens) if cache else Trie.build(self.tokens)
