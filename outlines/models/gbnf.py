@@ -144,14 +144,14 @@ class _Writer:
         users: dict[str, list[str]] = {}
         for name, right in self.rules.items():
             for each in right:
-                for part in each:
+                for part in filter(self.rules.__contains__, each):
                     users.setdefault(part, []).append(name)
         for name in reversed(list(self.rules)):
             right = self.rules[name]
             if name not in kept and len(right) == 1 and len(users.get(name, ())) == 1 and name not in right[0]:
                 (user,) = users[name]
                 self.rules[user] = [_put(each, name, right[0]) for each in self.rules[user]]
-                for part in right[0]:
+                for part in filter(self.rules.__contains__, right[0]):
                     users[part] = [user if each == name else each for each in users[part]]
                 del self.rules[name]
 
