@@ -74,7 +74,7 @@ class Pieces:
             layout[0, first:end] = num_bytes
         for num_bytes in (1, 2, 3):
             layout[num_bytes, 0x80:0xC0] = num_bytes - 1
-        layout = layout.ravel()
+        following = layout.ravel()
         size = trie.num_nodes
         self.left = left = np.zeros(size, np.int8)
         self.count = count = np.zeros(size, np.int32)
@@ -84,7 +84,7 @@ class Pieces:
             parent, byte = trie.parent[start:end], trie.byte[start:end]
             before = left[parent]
             begins = before == 0
-            left[start:end] = layout[(before % 5).astype(np.int32) * 256 + byte]
+            left[start:end] = following[(before % 5).astype(np.int32) * 256 + byte]
             count[start:end] = count[parent] + begins
             above[start:end] = np.where(begins, parent, above[parent])
             text[start:end] = np.where(begins, 0, text[parent] << 8) | byte
