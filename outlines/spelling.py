@@ -21,6 +21,7 @@ from outlines.constraints.items import Head, Item, Literal, Repeated, Symbol, Wo
 from outlines.constraints.json_schema.decimals import Decimal
 from outlines.constraints.lacking import Remaining
 from outlines.constraints.names import FreeNames, Keys, NameTable
+from outlines.constraints.recorded import RecordedHead
 from outlines.constraints.strings import Text
 from outlines.exceptions import EmptyLanguageError, LimitError, shorten
 from outlines.trie import ROOT, Trie
@@ -33,6 +34,9 @@ _MANY_SYMBOLS = 10_000
 
 #: Steps that one search for a completion may take; some 10 us each.
 MAX_SPELLING_STEPS = 150_000
+
+#: Bytes of a text that is remembered, whose copying counts as a step.
+_TEXT_STEP = 8
 
 #: What a number may be made of.
 _NUMBER_BYTES = b"0123456789.eE+-"
@@ -479,6 +483,8 @@ class _Search:
             self._symbols.append(symbol)
             made = list(self._begin(symbol, place))
             self._num_made += 1 + len(made)
+            if isinstance(symbol, Keys | RecordedHead):
+                self._num_made += len(symbol.text) // _TEXT_STEP
             self._tasks.append([task for task in made if not any(map(self._is_hopeless, task[0]))])
             self._ends.append({})
             self._asked.append([])
