@@ -10,6 +10,7 @@ With an exponent the digits don't tell where a number will be, so there the plac
 
 from __future__ import annotations
 
+import decimal
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -84,14 +85,14 @@ class Magnitudes:
         """Find what the keys of places need: how long the bounds are, and the moduli."""
         bounds = [n for n in (self.low, self.high) if n]  # that a number isn't below 0 says nothing
         divisors = [*([] if self.step is None else [self.step]), *self.others]
-        self._num_whole = max((len(str(int(number))) for number in [*bounds, *self.excluded]), default=0)
+        self._num_whole = max((len(_digits_of(int(number))) for number in [*bounds, *self.excluded]), default=0)
         self._num_places = max(map(num_places, [*bounds, *divisors, *self.excluded]), default=0)
         self._divisors = [(int(n * 10 ** num_places(n)), num_places(n)) for n in divisors]
         self._is_free = (
             not divisors and not self.excluded and self.high is None and self.low == 0 and not self.low_open
         )
         self._excluded_whole = {
-            str(int(n))[:i] for n in self.excluded for i in range(1, len(str(int(n))) + 1)
+            _digits_of(int(n))[:i] for n in self.excluded for i in range(1, len(_digits_of(int(n))) + 1)
         }
         self._excluded_parts = {(i, int(n * 10**i)) for n in self.excluded for i in range(num_places(n) + 1)}
         self._powers: dict[tuple[Fraction, int], list[bool]] = {}
@@ -136,7 +137,7 @@ class Magnitudes:
         compared = [_compare_begin(digits, length, self.low)] if self.low else []
         if self.high is not None:
             compared.append(_compare_begin(digits, length, self.high))
-        text = str(digits)
+        text = _digits_of(digits)
         return (
             digits == 0, min(length, self._num_whole + 1), *compared,
             *(_whole_rest(digits, modulus, places) for modulus, places in self._divisors),
@@ -385,7 +386,7 @@ def num_places(number: Fraction) -> int:
 def _compare_begin(digits: int, length: int, bound: Fraction) -> int:
     """Compare digits with the first ones of a bound's whole part: -1, 0, 1; 2 where they are more."""
     whole = int(bound)
-    size = len(str(whole))
+    size = len(_digits_of(whole))
     if length > size:
         return 2
     return _compare(digits, whole // 10 ** (size - length))
@@ -425,3 +426,8 @@ def _fraction_rest(digits: int, places: int, modulus: int, k: int) -> int:
     scale = 10 ** (k - places)
     rest = -digits * scale % modulus
     return rest if rest < scale else -1
+
+
+def _digits_of(number: int) -> str:
+    """Give the digits of a number; Python's own way refuses to write more than some thousands."""
+    return str(number) if number.bit_length() < 14_000 else format(decimal.Decimal(number), "f")

@@ -197,6 +197,7 @@ class Document:
         waiting: list[tuple[Any, str, Scope]] = [(schema, "", self._scopes.start)]
         seen: set[int] = set()
         eager: list[int] = []
+        num_patterns = 0
         while waiting:
             schema, pointer, scope = waiting.pop()
             if isinstance(schema, bool):
@@ -221,8 +222,10 @@ class Document:
                 waiting.extend(self._find_targets(number, spot))
             if any(keyword in schema for keyword in _EAGER):
                 eager.append(number)
+            num_patterns += len(schema.get("patternProperties", ()))
         for number in eager:
             self._own(number)
+        self.may_multiply = len(eager) > 1 or num_patterns > 3
 
     def _find_targets(self, number: int, spot: Spot) -> list[tuple[Any, str, Scope]]:
         """Give what the references of a place stand for."""

@@ -13,6 +13,7 @@ from outlines.constraints.json_schema.layout import Depth, Layout
 from outlines.constraints.json_schema.membership import exact
 from outlines.constraints.json_schema.numbers import NumberForms, number_symbol
 from outlines.constraints.json_schema.object_writer import ObjectWriter, StatefulObjectWriter
+from outlines.constraints.json_schema.reachable import check_reachable
 from outlines.constraints.json_schema.reader import Document
 from outlines.constraints.json_schema.text import QUOTE, Spelling, spelling
 from outlines.constraints.json_schema.value_sets import (
@@ -39,7 +40,7 @@ __all__ = ["schema_symbols"]
 _LONG_RUN = 4
 
 #: How far from 0 an exponent may be in an array whose elements must differ.
-MAX_COMPARED_EXPONENT = 4000
+MAX_COMPARED_EXPONENT = 400
 
 _OUTERMOST = Depth()
 
@@ -70,12 +71,16 @@ def schema_symbols(schema: Any, options: JsonOptions = DEFAULTS, is_closed: bool
         If the schema is wrong at a place, or needs what isn't enforced yet.
     EmptyLanguageError
         If no value satisfies it.
+    LimitError
+        If it would take too long.
     PatternError
         If the white space can't be read.
     """
     document = Document(schema, is_closed, options)
     if not document.is_inhabited(document.start):
         raise EmptyLanguageError("the schema: no value satisfies it; look for bounds or types that exclude each other")
+    if document.may_multiply:
+        check_reachable(document)
     layout = Layout(options)
     writer = Writer(document, layout, spelling(options.ascii_only), NumberForms.of(options))
     return (*layout.around, writer.value(document.start), *layout.around)
