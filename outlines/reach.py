@@ -661,7 +661,7 @@ def _common_characters(expression: Expression, body: Expression) -> Expression:
 
 def _counted(state: State, along: bytes | Expression) -> tuple[int, int | None, Expression] | None:
     """Give the bounds and the rest of `x{2,9}y` where x is the class of a run, and y begins otherwise; else None."""
-    if isinstance(state, TextState):
+    if not isinstance(state, Expression):
         return None
     lead, rest = split(state)
     repeated = repetition(lead)

@@ -117,6 +117,7 @@ def test_what_is_looked_at_beside_an_enum_of_objects_is_kept():
 
 
 def test_a_limit_within_a_member_is_hit_before_the_first_mask():
-    deep = {"properties": {"m": {"patternProperties": {f"a.*{letter}": {"type": "integer"} for letter in "bcdefghijk"}}}}
+    patterns = {f"a.*{letter}": {"type": "integer"} for letter in "bcdefghijk"}
+    deep = {"properties": {"m": {"patternProperties": patterns}}}
     with pytest.raises(LimitError, match="MAX_CLASSES"):
         Constraint(deep, VOCABULARY)
