@@ -283,6 +283,8 @@ class Run:
         self.outside = mask_of(byte_flags, [0])
         self.leads: Mapping[int, Leaving] = {}
         self._flags: NDArray | None = None
+        self._order: NDArray | None
+        self._length_of: NDArray
         in_class = np.frombuffer(byte_flags, bool)
         is_most = trie.big_nodes.get(node, 0) > trie.num_nodes // _SOME_NODES
         if is_most and byte_flags.count(1) > _NARROW_CLASS:
@@ -483,13 +485,13 @@ def _live_pieces(pieces: Pieces, body: Expression) -> NDArray | None:
         following = np.asarray([numbers.get(target, -1) for target in targets], np.int16)
         row[:] = following[np.frombuffer(class_of, np.uint8)]
     flat = np.concatenate((table.ravel(), np.full(256, -1, np.int16)))  # after -1 comes -1
-    state = np.zeros(len(pieces.byte), np.int32)
+    reached = np.zeros(len(pieces.byte), np.int32)  # -1 where none is
     start = 0
     for end in pieces.size_ends:
-        before = state[pieces.parent[start:end]] if start else 0
-        state[start:end] = flat[before * 256 + pieces.byte[start:end]]
+        before = reached[pieces.parent[start:end]] if start else 0
+        reached[start:end] = flat[before * 256 + pieces.byte[start:end]]
         start = end
-    return state >= 0
+    return reached >= 0
 
 
 def _states_of_utf8(body: Expression) -> list[Expression] | None:

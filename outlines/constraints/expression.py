@@ -505,7 +505,7 @@ def members(expression: Expression) -> int | list[Expression]:
 
 def text_of(expression: Expression) -> tuple[bytes, int] | None:
     """Give the string of a literal and the offset from which on it's meant; None if the expression is none."""
-    return expression.parts if expression.kind == _LITERAL else None  # type: ignore[return-value]
+    return expression.parts if expression.kind == _LITERAL else None
 
 
 def counts(expression: Expression) -> tuple[Expression, int, int | None] | None:

@@ -244,10 +244,10 @@ def _read_row(
         if values:
             place = _expect(ptype, ", ", text, place)
         if is_repeated:
-            item, followed_by = items[0], (", ", closing)
+            item, followed_by = items[0], [", ", closing]
         else:
-            item, followed_by = items[len(values)], (", " if len(values) + 1 < len(items) else closing,)
-        value, place = _read(item, text, place, _Within("texts", followed_by))
+            item, followed_by = items[len(values)], [", " if len(values) + 1 < len(items) else closing]
+        value, place = _read(item, text, place, _Within("texts", tuple(followed_by)))
         values.append(value)
         if is_repeated and text.startswith(closing, place):
             break
