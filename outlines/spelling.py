@@ -120,6 +120,12 @@ class Spelling:
                 if not is_easy and not is_renewable(pattern, self.single):
                     return True
             elif isinstance(symbol, Keys):
+                if symbol.free is not None:
+                    if not self._is_easy_expression(symbol.free.language):
+                        return True
+                    stack.extend(symbol.free.otherwise())
+                if symbol.place is None:
+                    continue
                 table = symbol.place.table
                 names = range(symbol.first, symbol.last + 1)
                 if not (
@@ -129,7 +135,6 @@ class Spelling:
                     return True
                 for name in names:
                     stack.extend(table.member(name))
-                stack.extend(symbol.free or ())
             else:
                 return True
         return False

@@ -170,7 +170,7 @@ class ArrayStates:
             length = min(low, max(len(self.case.prefix) - index, 0) + self._num_values + 1)
             return can_differ([values.of(self.case.element(index + i)) for i in range(length)], seen)
         longest = low + max(self.last - index, 0) + num_wanted
-        found = {(0, counts, ())}
+        found: set[tuple[int, Counts, tuple[Formula, ...]]] = {(0, counts, ())}
         stack: list[tuple[int, Counts, tuple[Formula, ...]]] = list(found)
         while stack:
             number, counts, chosen = stack.pop()
