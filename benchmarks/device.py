@@ -117,24 +117,44 @@ def bench_mask(device: str, is_small: bool) -> Iterator[dict]:
             check(torch.equal(given[0].cpu(), want), "mask")
             found = {"kernel": "mask", "B": size, "V": num_tokens, "case": kind, "bytes": moved}
             found["us"] = time_us(lambda given=given: dispatch.mask(*given), device)
-            peer = xgrammar_mask(given, device)
-            if peer is not None:
-                found["xgrammar us"] = time_us(peer, device)
+            peers = xgrammar_masks(given, device)
+            if peers:
+                found["xgrammar us"] = min(time_us(peer, device) for peer in peers)
             if device == "cuda" and moved >= COUNTED_BYTES:
                 found["of a copy"] = moved / found["us"] / copy_bytes_per_us(moved, device)
             yield found
 
 
-def xgrammar_mask(given: tuple[torch.Tensor, ...], device: str) -> Callable[[], None] | None:
-    if device != "cuda":
-        return None
+def xgrammar_masks(given: tuple[torch.Tensor, ...], device: str) -> list[Callable[[], None]]:
+    """Give the calls of xgrammar's kernels that run here."""
+    if device != "cuda" or not xgrammar_backends():
+        return []
+    import xgrammar
+
+    logits, words, row = given
+    own = words[row.long()].contiguous()  # it takes a row for each sequence
+    return [
+        functools.partial(xgrammar.apply_token_bitmask_inplace, logits, own, backend=backend)
+        for backend in xgrammar_backends()
+    ]
+
+
+@functools.cache
+def xgrammar_backends() -> tuple[str, ...]:
+    """Tell which of xgrammar's kernels run on this GPU: the one in CUDA is built here, if there's a compiler."""
     try:
         import xgrammar
     except ImportError:
-        return None
-    logits, words, row = given
-    own = words[row.long()].contiguous()  # it takes a row for each sequence
-    return lambda: xgrammar.apply_token_bitmask_inplace(logits, own)
+        return ()
+    found = []
+    for backend in ("triton", "cuda"):
+        try:
+            logits, words = torch.zeros(1, 32, device="cuda"), torch.zeros(1, 1, dtype=torch.int32, device="cuda")
+            xgrammar.apply_token_bitmask_inplace(logits, words, backend=backend)
+            found.append(backend)
+        except (ImportError, OSError, RuntimeError) as error:
+            print(f"xgrammar's {backend} kernel doesn't run here: {error}")
+    return tuple(found)
 
 
 def random_memory(device: str, num_states: int, num_entries: int, num_words: int) -> Memory:
@@ -389,8 +409,8 @@ def peer_steps(name: str, engine: Any, compiled: Any, tokens: list[int], logits:
         def fill_row(place: int) -> None:
             matchers[place].fill_next_token_bitmask(words, place)
 
-        def accept(place: int, token: int) -> None:
-            matchers[place].accept_token(token)
+        def accept(place: int, token: int) -> bool:
+            return matchers[place].accept_token(token)
 
         apply = xgrammar.apply_token_bitmask_inplace
     else:
@@ -405,8 +425,8 @@ def peer_steps(name: str, engine: Any, compiled: Any, tokens: list[int], logits:
         def fill_row(place: int) -> None:
             fill_next_token_bitmask(matchers[place], rows, place)
 
-        def accept(place: int, token: int) -> None:
-            matchers[place].consume_token(token)
+        def accept(place: int, token: int) -> bool:
+            return matchers[place].consume_token(token)
 
     sampled = torch.empty(size, dtype=torch.int64, device=logits.device)
     for token in tokens:
@@ -416,7 +436,8 @@ def peer_steps(name: str, engine: Any, compiled: Any, tokens: list[int], logits:
         for place, each in enumerate(
             sampled.fill_(token).tolist()
         ):  # the sampled tokens come from the device
-            accept(place, each)
+            if not accept(place, each):
+                raise SystemExit(f"{name} refuses token {each} of the text that the steps are timed with")
 
 
 # ---- Report ----------------------------------------------------------------------------------------------------------
@@ -524,6 +545,7 @@ def main(arguments: list[str] | None = None) -> dict:
         "run": {
             "commit": describe_commit(),
             "GPU": torch.cuda.get_device_name() if options.device == "cuda" else "none",
+            "xgrammar's kernels": ", ".join(xgrammar_backends()) if options.device == "cuda" else "not run",
             "patterns": len(patterns),
             **versions,
         },

@@ -63,4 +63,4 @@ def test_first_row_of_a_schema(benchmark, tokens, lacks):
         return matcher
 
     matcher = benchmark.pedantic(first_rows, rounds=5, warmup_rounds=1)
-    assert (matcher.constraint._tables._completions is not None) == lacks
+    assert (matcher.constraint.tables._completions is not None) == lacks

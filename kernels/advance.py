@@ -61,10 +61,6 @@ WORD_BITS = tl.constexpr(32)
 BLOCK = 32
 NUM_WARPS = 1
 
-# What `tl.max` combines by: the interpreter knows it, and has no loop over elements for it. `tl.max` itself can't be
-# interpreted in a process where Triton was imported without the interpreter.
-_MAX = tl.standard._elementwise_max
-
 # Odd numbers with well-mixed bits (the golden ratio's, and MurmurHash3's second constant).
 SLOT_FACTOR = tl.constexpr(0x9E3779B1)
 TOKEN_FACTOR = tl.constexpr(0x85EBCA77)
@@ -77,7 +73,7 @@ def _hash(slot, token):
     return mixed ^ (mixed >> MIX_SHIFT)
 
 
-@triton.jit(do_not_specialize=["num_sequences", "num_new", "takes_new"])
+@triton.jit(do_not_specialize=["tokens_stride_b", "num_sequences", "num_new", "takes_new"])
 def _advance_kernel(
     header_ptr,
     batch_ptr,
@@ -122,7 +118,7 @@ def _advance_kernel(
     tl.debug_barrier()  # each thread reads its own stores back; the barrier keeps the compiler from moving the loads
 
     is_active = exists & ~is_stale & (position < length)
-    while tl.reduce(is_active.to(tl.int32), 0, _MAX) != 0:
+    while tl.max(is_active.to(tl.int32), 0) != 0:
         token = tl.load(line_ptr + RUN + position, mask=is_active, other=-1)
         is_token = token >= 0
         is_listed = is_active & (state >= FIRST_SLOT) & is_token
@@ -144,7 +140,7 @@ def _advance_kernel(
         is_searched = is_listed & ~is_inside
         is_missing = is_searched
         entry = _hash(slot, token) & last_entry
-        while tl.reduce(is_searched.to(tl.int32), 0, _MAX) != 0:
+        while tl.max(is_searched.to(tl.int32), 0) != 0:
             entry_ptr = entries_ptr + entry.to(tl.int64) * 4
             found_slot = tl.load(entry_ptr, mask=is_searched, other=FREE)
             found_token = tl.load(entry_ptr + 1, mask=is_searched, other=FREE)

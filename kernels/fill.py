@@ -31,10 +31,6 @@ WORD_BITS = tl.constexpr(32)
 BLOCK = 512
 NUM_WARPS = 4
 
-# What `tl.max` and `tl.sum` combine by, see advance.py.
-_MAX = tl.standard._elementwise_max
-_SUM = tl.standard._sum_combine
-
 
 @triton.jit
 def _fill_kernel(
@@ -62,13 +58,13 @@ def _fill_kernel(
     begin = place
     state = tl.where(place < end, tl.load(start_ptr + q), 0)
     is_reading = state != 0
-    while tl.reduce(is_reading.to(tl.int32), 0, _MAX) != 0:
+    while tl.max(is_reading.to(tl.int32), 0) != 0:
         byte = tl.load(text_ptr + place, mask=is_reading, other=0).to(tl.int32)
         target = tl.load(following_ptr + state * 256 + byte, mask=is_reading, other=0).to(tl.int32)
         state = tl.where(is_reading, tl.abs(target), state)
         place = tl.where(is_reading, place + 1, place)
         is_exit = is_reading & (target < 0) & (place < end)
-        if tl.reduce(is_exit.to(tl.int32), 0, _MAX) != 0:
+        if tl.max(is_exit.to(tl.int32), 0) != 0:
             at = tl.atomic_add(num_exits_ptr + (token & 0), 1, mask=is_exit)
             exit_ptr = exits_ptr + at.to(tl.int64) * 3
             is_kept = is_exit & (at < most_exits)
@@ -79,7 +75,7 @@ def _fill_kernel(
     tl.store(ends_ptr + q.to(tl.int64) * ends_stride_q + token, state.to(tl.int16), mask=is_token)
 
     is_alive = tl.reshape((state != 0).to(tl.int32), [NUM_WORDS, WORD_BITS])
-    words = tl.reduce(is_alive << tl.arange(0, WORD_BITS)[None, :], 1, _SUM)
+    words = tl.sum(is_alive << tl.arange(0, WORD_BITS)[None, :], 1)
     word_idx = tl.program_id(1) * NUM_WORDS + tl.arange(0, NUM_WORDS)
     tl.store(words_ptr + q.to(tl.int64) * words_stride_q + word_idx, words, mask=word_idx < num_words)
 

@@ -10,10 +10,11 @@ live. All is numbers in flat lists and dictionaries, which the garbage collector
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import TypeAlias
 
 from outlines.constraints.expression import EMPTY, EPSILON, Expression
-from outlines.constraints.items import Head, Item, Literal, Repeated, Symbol, Symbols
+from outlines.constraints.items import Head, Item, Literal, Repeated, SpecialToken, Symbol, Symbols
 
 __all__ = ["END", "Automaton", "HeadSymbol", "Threads"]
 
@@ -49,6 +50,7 @@ class Automaton:
         self._tails: dict[int, int] = {}
         self._closures: list[Threads | None] = [(END,)]
         self._expansions: dict[Item, tuple[Symbols, ...]] = {}
+        self._without_names: dict[int, int] = {END: END}
         self.start = self.closure(self.push(start, END))
 
     def put(self, symbol: Symbol, tail: int) -> int:
@@ -67,6 +69,18 @@ class Automaton:
         for symbol in reversed(symbols):
             tail = self.put(symbol, tail)
         return tail
+
+    def without_names(self, tail: int) -> int:
+        """Give the tail whose items don't know which names were written, as `Item.without_names`."""
+        known, at, above = self._without_names, tail, []
+        while at not in known:
+            above.append(at)
+            at = self.rests[at]
+        for at in reversed(above):
+            symbol, rest = self.symbols[at], known[self.rests[at]]
+            plain = symbol.without_names() if isinstance(symbol, Item) else symbol
+            known[at] = at if plain is symbol and rest == self.rests[at] else self.put(plain, rest)
+        return known[tail]
 
     def expand(self, item: Item) -> tuple[Symbols, ...]:
         """Give the sequences of symbols that an item stands for."""
@@ -159,6 +173,15 @@ class Automaton:
                 self._begin(successor, below, result, ended)
         for tail in ended:
             result.update(dict.fromkeys(self.closure(tail)))
+        return tuple(result)
+
+    def after_special(self, threads: Threads, names: Collection[str]) -> Threads:
+        """Read a special token that has any of some names."""
+        result: dict[int, None] = {}
+        for thread in threads:
+            symbol = self.symbols[thread]
+            if type(symbol) is SpecialToken and symbol.name in names:
+                result.update(dict.fromkeys(self.closure(self.rests[thread])))
         return tuple(result)
 
     def run(self, threads: Threads, text: bytes) -> Threads:

@@ -35,8 +35,8 @@ from typing import TYPE_CHECKING, Any
 
 from outlines.constraints.items import Symbols
 from outlines.constraints.json_schema import schema_symbols
-from outlines.constraints.terms import term_symbols
-from outlines.exceptions import LimitError, shorten
+from outlines.constraints.terms import special_tokens, term_symbols
+from outlines.exceptions import GrammarError, LimitError, shorten
 from outlines.rows import Words, unpack
 from outlines.tables import DEAD, FINISHED, UNCONSTRAINED, Tables
 from outlines.types.dsl import python_types_to_terms
@@ -86,7 +86,9 @@ class Constraint:
 
     def __init__(self, output_type: Any, vocabulary: Vocabulary):
         self.vocabulary = vocabulary
-        self.tables = Tables(_symbols(output_type), vocabulary, owns_symbols=True)
+        symbols, names = _symbols(output_type)
+        _check_special_tokens(names, vocabulary)
+        self.tables = Tables(symbols, vocabulary, owns_symbols=True)
         self.start_state = self.tables.start_state
         self.next_state = self.tables.next_state
         self.row = self.tables.row
@@ -164,13 +166,33 @@ class Matcher:
         return forced
 
 
-def _symbols(output_type: Any) -> Symbols:
+def _check_special_tokens(names: set[str], vocabulary: Vocabulary) -> None:
+    """Refuse a grammar that asks for special tokens which the vocabulary doesn't have by name, or which end texts."""
+    for name in sorted(names):
+        if name not in vocabulary.special_tokens:
+            known = ", ".join(sorted(vocabulary.special_tokens)[:10])
+            raise GrammarError(
+                f"the special token {name} isn't one of the vocabulary's"
+                + (f", which are {known}" if known else ": none of them has a name")
+                + ". Give its id by `special_tokens`, where the vocabulary is made"
+            )
+        if vocabulary.special_tokens[name] in vocabulary.eos_token_ids:
+            raise GrammarError(f"the special token {name} ends a sequence, so nothing can stand after it; leave it out")
+    if names and vocabulary.lacking:
+        raise GrammarError(
+            f"the special token {min(names)} needs a vocabulary that spells every text; this one lacks some bytes"
+        )
+
+
+def _symbols(output_type: Any) -> tuple[Symbols, set[str]]:
+    """Give the symbols of a type, and the special tokens that it names."""
     try:
         if isinstance(output_type, str) and output_type.lstrip().startswith("{"):
             output_type = json.loads(output_type)
         if isinstance(output_type, dict | bool):
-            return schema_symbols(output_type)
-        return term_symbols(python_types_to_terms(output_type))
+            return schema_symbols(output_type), set()
+        term = python_types_to_terms(output_type)
+        return term_symbols(term), special_tokens(term)
     except RecursionError:
         raise LimitError(
             "sys.getrecursionlimit()", f"{shorten(output_type)} is nested too deep; give its inner parts names"

@@ -18,10 +18,10 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache
+from types import ModuleType
 
 __all__ = [
     "APIConnectionError",
@@ -380,14 +380,27 @@ _SDK_TABLES: dict[str, _Table] = {
 }
 
 
+#: The library without which a provider has no errors but those of a status; elsewhere the names of the table say it.
+_SDKS = {"gemini": "google.genai", "mistral": "mistralai", "ollama": "ollama", "tgi": "huggingface_hub"}
+
+
+def _imported(module: str) -> ModuleType:
+    """Import a module as an import statement does, hooks included."""
+    return __import__(module, fromlist=[""])
+
+
 @cache
 def _build_exception_map(provider: str) -> dict[type[BaseException], type[APIError]]:
     """Give what each error of a provider's library becomes; empty where the library isn't installed."""
     found: dict[type[BaseException], type[APIError]] = {}
+    try:
+        _imported(_SDKS.get(provider, "builtins"))
+    except ImportError:
+        return found
     for name, error in _SDK_TABLES.get(provider, ()):
         module, _, attribute = name.rpartition(".")
         try:
-            sdk_error = getattr(importlib.import_module(module), attribute, None)
+            sdk_error = getattr(_imported(module), attribute, None)
         except ImportError:
             continue
         if isinstance(sdk_error, type) and issubclass(sdk_error, BaseException):

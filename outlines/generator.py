@@ -17,7 +17,7 @@ from outlines.insight import byte_constraint, is_whole
 from outlines.models import AsyncBlackBoxModel, BlackBoxModel, SteerableModel
 from outlines.models.base import AsyncModel, Model
 from outlines.processors import OutlinesLogitsProcessor
-from outlines.results import Details, Result
+from outlines.results import Details, FinishReason, Result
 from outlines.types.dsl import Term, python_types_to_terms
 
 if TYPE_CHECKING:
@@ -65,7 +65,12 @@ class SteerableGenerator(Generic[T]):
         self.logits_processor = None
         self._output_type = output_type
         if output_type is not None:
-            term = [_term(each) for each in output_type] if isinstance(output_type, list) else _term(output_type)
+            term: Any
+            if isinstance(output_type, list):  # a type that stands there several times is one term, compiled once
+                terms = {id(each): _term(each) for each in output_type}
+                term = [terms[id(each)] for each in output_type]
+            else:
+                term = _term(output_type)
             self.logits_processor = get_term_logits_processor(backend_name, model, term)
 
     @classmethod
@@ -91,7 +96,7 @@ class SteerableGenerator(Generic[T]):
         """Generate text for one prompt; several samples of it come as a list. See `Model.__call__`."""
         self._reset()
         generated = self.model.generate(prompt, self.logits_processor, **kwargs)
-        self._warn_of_incomplete(_texts(generated))
+        self._warn_of_incomplete(_texts(generated), kwargs)
         return generated
 
     @overload
@@ -107,7 +112,7 @@ class SteerableGenerator(Generic[T]):
         """Generate text for one prompt and give it in pieces, as they come."""
         self._reset()
         pieces = self.model.generate_stream(prompt, self.logits_processor, **kwargs)
-        return pieces if self._whole is None else self._checked(pieces)
+        return pieces if self._whole is None else self._checked(pieces, kwargs)
 
     def result(self, prompt: Any, *, logprobs: bool = False, **kwargs: Any) -> Result[T]:
         """Generate text for one prompt and give all that is known of it.
@@ -136,17 +141,18 @@ class SteerableGenerator(Generic[T]):
         NotImplementedError
             If the model tells no logarithms of probabilities, and they are asked for.
         """
-        self._reset()
         details: list[list[Details]]
         if hasattr(self.model, "generate_details"):
+            self._reset()
             details = self.model.generate_details(prompts, self.logits_processor, logprobs=logprobs, **kwargs)
         else:
             if logprobs:
                 raise NotImplementedError(f"{type(self.model).__name__} doesn't tell `logprobs`; leave it out")
-            generate, processor = self.model.generate, self.logits_processor
-            details = [
-                self._warn_of_incomplete(_texts(generate(prompt, processor, **kwargs))) for prompt in prompts
-            ]
+            details = []
+            for prompt in prompts:
+                self._reset()
+                generated = self.model.generate(prompt, self.logits_processor, **kwargs)
+                details.append(self._warn_of_incomplete(_texts(generated), kwargs))
         types = self._output_type if isinstance(self._output_type, list) else [self._output_type] * len(prompts)
         return [
             Result(each.text, output_type, *each[1:])
@@ -171,29 +177,30 @@ class SteerableGenerator(Generic[T]):
             return None
         return byte_constraint(self._output_type)
 
-    def _warn_of_incomplete(self, details: list[Details]) -> list[Details]:
-        """Add to each text whether it's a whole one, and warn if not."""
+    def _warn_of_incomplete(self, details: list[Details], kwargs: dict[str, Any]) -> list[Details]:
+        """Add to each text whether it's a whole one, and warn if not. The mask lets no other end."""
         if self._whole is None:
             return details
+        reason_to_cut: FinishReason | None = None if kwargs.get("stop") else "length"
         known = []
         for each in details:
             is_complete = is_whole(self._whole, each.text)
             if not is_complete:
                 warnings.warn(
                     "the text ended before the output type was complete: raise `max_tokens`, or whatever else limits "
-                    f"its length; it ends in {each.text[-40:]!r}",
+                    f"its length, or leave out `stop`; it ends in {each.text[-40:]!r}",
                     UserWarning,
                     stacklevel=3,
                 )
-            known.append(each._replace(is_complete=is_complete, finish_reason=None if is_complete else "length"))
+            known.append(each._replace(is_complete=is_complete, finish_reason=None if is_complete else reason_to_cut))
         return known
 
-    def _checked(self, pieces: Iterator[str]) -> Iterator[str]:
+    def _checked(self, pieces: Iterator[str], kwargs: dict[str, Any]) -> Iterator[str]:
         text = []
         for piece in pieces:
             text.append(piece)
             yield piece
-        self._warn_of_incomplete([Details("".join(text))])
+        self._warn_of_incomplete([Details("".join(text))], kwargs)
 
 
 def _term(output_type: Any) -> Any:

@@ -9,13 +9,25 @@ from __future__ import annotations
 
 import re
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from outlines.constraints.expression import EMPTY, Expression, alternatives, spine, union
+from outlines.constraints.expression import (
+    ALL_BYTES,
+    EMPTY,
+    Expression,
+    alternatives,
+    byte_class,
+    flags_of,
+    mask_of,
+    spine,
+    split,
+    union,
+)
+from outlines.constraints.expression import counts as repetition
 from outlines.constraints.json_schema.text import ANY_TEXT, QUOTE, STRING_REST
 from outlines.constraints.loops import (
     bytes_of,
@@ -30,7 +42,7 @@ from outlines.constraints.loops import (
 from outlines.constraints.strings import TextBounds, TextState
 from outlines.rows import Base, bases_and_list, bases_of_nodes, pack
 from outlines.spread import CharacterRun, Leaving, Run, Spread, Start, State, StateNumbers, join, spread
-from outlines.trie import ROOT, Trie
+from outlines.trie import ROOT, Lazy, Trie
 from outlines.vocabulary import Vocabulary
 
 __all__ = ["HeadTables", "Judged", "Reach", "TextReach"]
@@ -177,43 +189,57 @@ class Walk(NamedTuple):
 class Judged:
     """Tokens that can't be judged by where they leave a head alone, since what they hold may repeat what was written.
 
-    `nodes` has a flag a node: whether such a token is at it or below.
+    `children` has those children of a node at or below which there's such a token; `below` all such tokens below it.
     """
 
-    __slots__ = ("tokens", "nodes", "_trie", "_below")
+    __slots__ = ("tokens", "children", "_trie", "_nodes", "_below")
 
     def __init__(self, trie: Trie, texts: Sequence[bytes | None], pattern: re.Pattern[bytes]):
         self.tokens = frozenset(token for token, text in enumerate(texts) if text and pattern.search(text))
-        flags = bytearray(trie.num_nodes)
+        self._nodes: set[int] = set()
         for token in self.tokens:
             at = int(trie.token_node[token])
-            while not flags[at]:
-                flags[at] = 1
+            while at not in self._nodes:
+                self._nodes.add(at)
                 at = int(trie.parent[at])
-        self.nodes = bytes(flags)
         self._trie = trie
-        self._below: dict[tuple[int, ...], frozenset[int]] = {}
+        self.children: Mapping[int, dict[int, int]] = Lazy(self._find_children)
+        self._below: dict[int, frozenset[int]] = {}
 
-    def below(self, members: tuple[int, ...]) -> frozenset[int]:
-        """Give the tokens below some nodes."""
-        if members == (ROOT,):
+    def _find_children(self, node: int) -> dict[int, int]:
+        members, nodes = self._trie.members, self._nodes
+        if nodes.isdisjoint(members(node)):
+            return {}
+        found = self._trie.children[node].items()
+        return {byte: below for byte, below in found if not nodes.isdisjoint(members(below))}
+
+    def below(self, node: int) -> frozenset[int]:
+        """Give the tokens below a node."""
+        if node == ROOT:
             return self.tokens
-        found = self._below.get(members)
+        found = self._below.get(node)
         if found is None:
             tokens: set[int] = set()
-            stack = [n for n in members if self.nodes[n]]
+            stack = [node]
             while stack:
-                for below in self._trie.children[stack.pop()].values():
-                    if self.nodes[below]:
-                        tokens.update(token for token in self._trie.tokens[below] if token in self.tokens)
-                        stack.append(below)
-            found = self._below[members] = frozenset(tokens)
+                for below in self.children[stack.pop()].values():
+                    tokens.update(token for token in self._trie.tokens[below] if token in self.tokens)
+                    stack.append(below)
+            found = self._below[node] = frozenset(tokens)
         return found
 
 
-#: A name that ends, and after a comma another one; an element, and after a comma another one.
-_REPEATING = re.compile(rb'"[^,]*,.*".*"', re.DOTALL)
+#: A comma, and after it a name from quote to quote, which may be one that was written before.
+_REPEATING = re.compile(rb',.*".*"', re.DOTALL)
+#: The same after the colon of the name before: for the name being read; and where its beginning alone may be wrong.
+_RENAMING = re.compile(rb':.*,.*".*"', re.DOTALL)
+_RESUMING = re.compile(rb':.*,.*"', re.DOTALL)
 _SEPARATING = re.compile(rb",")
+#: The same by the first byte of the element, where that tells its last one.
+_CLOSING = {
+    begin: re.compile(b"".join((re.escape(end), b".*,")), re.DOTALL)
+    for begin, end in ((b'"', b'"'), (b"{", b"}"), (b"[", b"]"))
+}
 
 
 class HeadTables:
@@ -227,8 +253,7 @@ class HeadTables:
 
     def __init__(self, vocabulary: Vocabulary):
         self._tokens = vocabulary.tokens
-        self._repeating: Judged | None = None
-        self._separating: Judged | None = None
+        self._judged: dict[re.Pattern[bytes], Judged] = {}
         self.trie = vocabulary.trie
         self.num_tokens = vocabulary.num_tokens
         self.num_words = vocabulary.num_words
@@ -240,22 +265,34 @@ class HeadTables:
         self._cuts: weakref.WeakKeyDictionary[Expression, Expression] = weakref.WeakKeyDictionary()
         self._longest_of: weakref.WeakKeyDictionary[Expression, int] = weakref.WeakKeyDictionary()
         self._characters: weakref.WeakKeyDictionary[Expression, Expression] = weakref.WeakKeyDictionary()
+        self._starts_of: dict[tuple[int, int, int], int] = {}
         self._any_texts: dict[int, tuple[tuple[Base, ...], tuple[int, ...]]] = {}
         self.num_bytes = 0
 
     @property
     def repeating(self) -> Judged:
-        """Tokens that end a name and hold another one."""
-        if self._repeating is None:
-            self._repeating = Judged(self.trie, self._tokens, _REPEATING)
-        return self._repeating
+        """Tokens that go on from one member to the next, and hold its name."""
+        return self._judge(_REPEATING)
 
     @property
-    def separating(self) -> Judged:
-        """Tokens that may end an element and begin another one."""
-        if self._separating is None:
-            self._separating = Judged(self.trie, self._tokens, _SEPARATING)
-        return self._separating
+    def renaming(self) -> Judged:
+        """Tokens that end a name, go on to the next member, and hold its name."""
+        return self._judge(_RENAMING)
+
+    @property
+    def resuming(self) -> Judged:
+        """Tokens that end a name, go on to the next member, and begin its name."""
+        return self._judge(_RESUMING)
+
+    def separating(self, begin: bytes) -> Judged:
+        """Tokens that may end an element, of which the first byte is given where known, and begin another one."""
+        return self._judge(_CLOSING.get(begin, _SEPARATING))
+
+    def _judge(self, pattern: re.Pattern[bytes]) -> Judged:
+        found = self._judged.get(pattern)
+        if found is None:
+            found = self._judged[pattern] = Judged(self.trie, self._tokens, pattern)
+        return found
 
     def reach(self, node: int, expression: Expression) -> Reach:
         """Give what an expression reaches from a node, the node itself excluded."""
@@ -281,22 +318,35 @@ class HeadTables:
             return found
         return expression if found is EMPTY else found
 
-    def _longest(self, body: Expression) -> int:
-        """Give the most times that texts of a language may stand one after another within a token."""
+    def _longest(self, body: Expression, enough: int) -> int:
+        """Give the most times that texts of a language stand one after another within a token, or up to `enough`."""
         found = self._longest_of.get(body)
         if found is None:
+            at_most = (len(self.trie.levels) - 1) // max(shortest(body), 1) + 1
+            if at_most <= enough:
+                return at_most
             found = self._longest_of[body] = self._find_longest(body)
         return found
 
     def _find_longest(self, body: Expression) -> int:
-        inside, every = _flags(bytes_of(body)), _flags(-1)
-        first = body.first_bytes()
-        second = 0
-        for target in {body.step(byte) for byte in range(256)} - {EMPTY}:
-            second |= -1 if target.nullable else target.first_bytes()
-        num_bytes = self.trie.most_starts(inside, every, every)
-        num_starts = self.trie.most_starts(inside, _flags(first), _flags(second))
-        return min(num_bytes // max(shortest(body), 1) + 1, num_starts)
+        inside = bytes_of(body)
+        _, targets = body.transitions()
+        first, second = body.first_bytes(), 0
+        for target in targets:
+            if target is not EMPTY:
+                second |= ALL_BYTES if target.nullable else target.first_bytes()
+        num_starts = self._most_starts(inside, first, second)
+        fewest = 1 if any(target.nullable for target in targets) else shortest(body)
+        if fewest == 1:  # one byte may be all of it
+            return num_starts
+        return min(self._most_starts(inside, ALL_BYTES, ALL_BYTES) // max(fewest, 1) + 1, num_starts)
+
+    def _most_starts(self, inside: int, first: int, second: int) -> int:
+        key = (inside, first & inside, second & inside)
+        found = self._starts_of.get(key)
+        if found is None:
+            found = self._starts_of[key] = self.trie.most_starts(*map(_flags, key))
+        return found
 
     def text_reach(self, node: int, state: TextState) -> TextReach:
         """Give what the rest of a JSON string reaches from a node, with its characters counted."""
@@ -346,7 +396,7 @@ class HeadTables:
 
     def _find_plain(self, node: int, expression: Expression) -> Reach:
         trie = self.trie
-        walk = self._walk(node, expression, StateNumbers())
+        walk = self.walk(node, expression, StateNumbers())
         reached = walk.others.nodes
         bases, tokens = bases_of_nodes(trie, reached, self.num_words)
         exits = [reached[walk.others.is_exit]]
@@ -355,16 +405,13 @@ class HeadTables:
             bases, tokens = run_bases + bases, run_tokens + tokens
             exits += [walk.run.nodes_at(first, last) for first, last, state in walk.inside if state.nullable]
             if node == ROOT and walk.inside and walk.inside[0][2] is expression:
-                self._loops[expression] = self._flags(walk.run.nodes_at(1, walk.longest))
+                self._loops[expression] = walk.run.staying
         for big, state, _ in walk.big:
             assert isinstance(state, Expression)
             below = self.reach(big, state)
             bases, tokens = bases + below.bases, tokens + below.tokens
             exits.append(below.exits)
         return Reach(trie, bases, tokens, np.concatenate(exits))
-
-    def _flags(self, nodes: NDArray) -> bytearray:
-        return bytearray(self.trie.token_flags(nodes).tobytes().ljust(self.num_tokens, b"\0"))
 
     def _find_unanchored(self, node: int, expression: Expression) -> Reach:
         """Any text keeps such a string alive: tokens inside are those of any string, and only ends are looked for."""
@@ -401,7 +448,7 @@ class HeadTables:
     def _find_text_reach(self, node: int, state: TextState) -> TextReach:
         numbers = StateNumbers()
         trie = self.trie
-        walk = self._walk(node, state, numbers)
+        walk = self.walk(node, state, numbers)
         groups: list[tuple[State, NDArray, NDArray]] = []
         if walk.run is not None:
             run_tokens, lengths = walk.run.tokens_and_lengths
@@ -426,7 +473,7 @@ class HeadTables:
 
     # Walks
 
-    def _walk(self, node: int, start: State, numbers: StateNumbers) -> Walk:
+    def walk(self, node: int, start: State, numbers: StateNumbers) -> Walk:
         """Walk along the class of bytes that leads on to one state, and on to one from there, for as long as it does.
 
         Where a text is counted, the bytes of the class must be whole characters.
@@ -436,19 +483,43 @@ class HeadTables:
         byte_flags = b"" if body is not None else self._first_class(start)
         if body is None and not byte_flags:
             begin = [Start(members, start, np.zeros(len(members), np.int64))]
-            return Walk(None, [], spread(self.trie, begin, numbers), [])
-        run = self._run(node, byte_flags if body is None else body)
+            kept: list[tuple[int, State, int]] = []
+            return Walk(None, [], spread(self.trie, begin, numbers, self._is_counted, kept), kept)
+        along = byte_flags if body is None else body
+        run = self._run(node, along)
+        counted = _counted(start, along)
+        if counted is None:
+            inside, left, onward = self._go_along(run, members, start, along, numbers)
+        else:  # nothing but the class until it has been read often enough, and then only what follows
+            low, high, rest = counted
+            most = run.at_most if high is None else min(high, run.at_most)
+            inside = [(1, min(low - 1, most), EMPTY)] if low > 1 and most else []
+            if max(low, 1) <= most:
+                inside.append((max(low, 1), most, start if low == 0 and high is None else rest))
+            left, onward = [], []
+            self._leave(run.leaving, run.outside, rest, low, most, numbers, left, onward)
+        big = self._take_big(onward)
+        left.append(spread(self.trie, onward, numbers, self._is_counted, big))
+        return Walk(run, inside, join(left), big)
+
+    def _go_along(
+        self, run: Run, members: NDArray, start: State, along: bytes | Expression, numbers: StateNumbers
+    ) -> tuple[list[tuple[int, int, State]], list[Spread], list[Start]]:
+        """Go on along a class from state to state.
+
+        Gives the states that lengths lead to, the places where tokens leave, and from where to walk on.
+        """
         inside: list[tuple[int, int, State]] = []
         left: list[Spread] = []
         onward: list[Start] = []
         state, length = start, 0
         while True:
             parting = 0
-            if body is None:
-                following = _common_target(state, byte_flags)
+            if isinstance(along, bytes):
+                following = _common_target(state, along)
             else:
                 assert isinstance(state, Expression), "only expressions begin with characters"
-                step = character_step(state, body)
+                step = character_step(state, along)
                 following = None if step is None or step.exceptions else step.target
                 parting = 0 if step is None else step.parting
             is_loop = following is state
@@ -457,22 +528,22 @@ class HeadTables:
             if following is None:  # the class parts, or few are left: go on from here node by node
                 nodes = run.nodes_at(length, length) if length else members
                 onward.append(Start(nodes, state, np.full(len(nodes), length)))
-                break
-            self._leave(run.leaving, state, length, is_loop, numbers, left, onward)
+                return inside, left, onward
+            last = run.longest if is_loop else length
+            self._leave(run.leaving, run.outside, state, length, last, numbers, left, onward)
             if parting:
-                leads = {byte: found for byte, found in run.leads.items() if parting >> byte & 1}
-                self._leave(leads, state, length, is_loop, numbers, left, onward)
-            if is_loop:
-                if run.longest > length:
-                    inside.append((length + 1, run.longest, state))
-                break
-            if following is EMPTY or length == run.longest:
-                break
+                self._leave(run.leads, parting, state, length, last, numbers, left, onward)
+            if is_loop and run.longest > length:
+                inside.append((length + 1, run.longest, state))
+            if is_loop or following is EMPTY or length == run.longest:
+                return inside, left, onward
             state, length = following, length + 1
             inside.append((length, length, state))
-        big = self._take_big(onward)
-        left.append(spread(self.trie, onward, numbers))
-        return Walk(run, inside, join(left), big)
+
+    def _is_counted(self, state: State) -> bool:
+        """Tell whether a walk from a state is that along one class of bytes or characters, and what follows."""
+        along = self._first_characters(state) or self._first_class(state)
+        return bool(along) and _counted(state, along) is not None
 
     def _take_big(self, onward: list[Start]) -> list[tuple[int, State, int]]:
         """Take the nodes with much below out of what is walked."""
@@ -502,18 +573,27 @@ class HeadTables:
         return run
 
     def _leave(
-        self, leaving: dict[int, Leaving], state: State, length: int, is_loop: bool, numbers: StateNumbers,
-        left: list[Spread], onward: list[Start],
+        self, leaving: Mapping[int, Leaving], among: int, state: State, shortest: int, longest: int,
+        numbers: StateNumbers, left: list[Spread], onward: list[Start],
     ) -> None:  # fmt: skip
-        """Take the nodes where tokens leave the class after `length` bytes, or after that many and more in a loop."""
+        """Take the nodes where tokens leave the class after `shortest` to `longest` bytes of it, all in one state.
+
+        They leave with a byte of the class `among`.
+        """
         class_of, targets = state.transitions()
         is_counted = isinstance(state, TextState)
-        for byte, (nodes, lengths, starts) in leaving.items():
-            target = targets[class_of[byte]]
-            if target is EMPTY or length + 1 >= len(starts):
+        live = mask_of(class_of, [i for i, target in enumerate(targets) if target is not EMPTY]) & among
+        while live:
+            byte = live.bit_length() - 1
+            live ^= 1 << byte
+            found = leaving.get(byte)
+            if found is None:
                 continue
-            first, last = starts[length], starts[-1 if is_loop else length + 1]
-            if first == last:
+            nodes, lengths, starts = found
+            target = targets[class_of[byte]]
+            most = len(starts) - 1
+            first, last = starts[min(shortest, most)], starts[min(longest + 1, most)]
+            if first >= last:
                 continue
             nodes, lengths = nodes[first:last], lengths[first:last]
             counts = lengths + 1 if is_counted and not target.nullable else lengths
@@ -557,7 +637,7 @@ class HeadTables:
 
 def _flags(mask: int) -> NDArray:
     """Give a class of bytes as 256 flags."""
-    return np.fromiter((mask >> byte & 1 for byte in range(256)), bool, 256)
+    return np.frombuffer(flags_of(mask), bool)
 
 
 def _is_unanchored_string(expression: Expression) -> bool:
@@ -577,6 +657,23 @@ def _common_characters(expression: Expression, body: Expression) -> Expression:
     if step is None or step.target is EMPTY:
         return NO_CHARACTERS
     return without_bytes(body, step.exceptions) if step.exceptions else body
+
+
+def _counted(state: State, along: bytes | Expression) -> tuple[int, int | None, Expression] | None:
+    """Give the bounds and the rest of `x{2,9}y` where x is the class of a run, and y begins otherwise; else None."""
+    if not isinstance(state, Expression):
+        return None
+    lead, rest = split(state)
+    repeated = repetition(lead)
+    if repeated is None:
+        return None
+    body, low, high = repeated
+    if isinstance(along, bytes):
+        mask = mask_of(along, [1])
+        return (low, high, rest) if body is byte_class(mask) and not rest.first_bytes() & mask else None
+    if body is not along:
+        return None
+    return (low, high, rest) if character_step(rest, along) == (EMPTY, 0, 0) else None
 
 
 def _common_target(state: State, byte_flags: bytes) -> State | None:

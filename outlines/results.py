@@ -40,7 +40,8 @@ class Result(Generic[T]):
         Natural logarithm of each token's probability among those that were allowed, after the sampler's settings; None
         if they weren't asked for, or the provider doesn't tell.
     finish_reason : "stop", "length" or None
-        "stop" if the model ended the text, "length" if it was cut off; None if the provider doesn't tell.
+        "stop" if the model or a stop string ended the text, "length" if it was cut off; None if the provider doesn't
+        tell.
     is_complete : bool or None
         Whether the text is a whole one of the output type; None if nobody knows.
     """

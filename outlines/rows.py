@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from outlines.trie import Trie
 from outlines.vocabulary import WORD_BITS
 
-__all__ = ["Base", "Words", "bases_and_list", "bases_of_nodes", "pack", "unpack"]
+__all__ = ["Base", "Words", "bases_and_list", "bases_of_flags", "bases_of_nodes", "pack", "unpack"]
 
 #: More tokens than this are a base row (16 KB for 128k tokens), fewer a list.
 _MANY_TOKENS = 64
@@ -45,7 +45,15 @@ def bases_of_nodes(trie: Trie, nodes: NDArray, num_words: int) -> tuple[tuple[Ba
     """Give the tokens that end at some plain nodes of the trie, many as a base row, few as a list."""
     if len(nodes) < _MANY_TRIE_NODES:
         return bases_and_list(trie.tokens_of(nodes)[0], num_words)
-    flags = trie.token_flags(nodes)
+    return _bases_of_token_flags(trie.token_flags(nodes), num_words)
+
+
+def bases_of_flags(trie: Trie, flags: NDArray, num_words: int) -> tuple[tuple[Base, ...], tuple[int, ...]]:
+    """Give the tokens that end at flagged nodes of the trie, the root not among them; a flag a plain node."""
+    return _bases_of_token_flags(flags[trie.token_node], num_words)
+
+
+def _bases_of_token_flags(flags: NDArray, num_words: int) -> tuple[tuple[Base, ...], tuple[int, ...]]:
     if np.count_nonzero(flags) > _MANY_TOKENS:
         return (Base(_pack_flags(flags, num_words)),), ()
     return (), tuple(np.flatnonzero(flags).tolist())

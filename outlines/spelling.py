@@ -16,9 +16,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from outlines.automaton import END, Automaton, Threads
-from outlines.constraints.expression import EMPTY, EPSILON, Expression, completes, is_renewable, stuck_free
+from outlines.constraints.expression import EMPTY, EPSILON, Expression
 from outlines.constraints.items import Head, Item, Literal, Repeated, Symbol, WordNode
-from outlines.constraints.names import Keys
+from outlines.constraints.json_schema.decimals import Decimal
+from outlines.constraints.lacking import Remaining
+from outlines.constraints.names import FreeNames, Keys, NameTable
+from outlines.constraints.recorded import RecordedHead
 from outlines.constraints.strings import Text
 from outlines.exceptions import EmptyLanguageError, LimitError, shorten
 from outlines.trie import ROOT, Trie
@@ -31,6 +34,12 @@ _MANY_SYMBOLS = 10_000
 
 #: Steps that one search for a completion may take; some 10 us each.
 MAX_SPELLING_STEPS = 150_000
+
+#: Bytes of a text that is remembered, whose copying counts as a step.
+_TEXT_STEP = 8
+
+#: What a number may be made of.
+_NUMBER_BYTES = b"0123456789.eE+-"
 
 #: Derivatives that are looked at to say which bytes are lacking.
 _SHOWN_STATES = 64
@@ -64,7 +73,8 @@ class Spelling:
         self.occurring = sum(1 << byte for byte in set(b"".join(texts)))
         self._texts = texts
         self._moves: dict[int, dict[int, tuple[int, ...]]] = {}
-        self._is_easy: WeakKeyDictionary[Expression, bool] = WeakKeyDictionary()
+        self._many: WeakKeyDictionary[Expression, bool] = WeakKeyDictionary()
+        self._remaining = Remaining(self.single, self.has_whole_characters)
 
     @cached_property
     def _trie(self) -> Trie:
@@ -88,6 +98,7 @@ class Spelling:
         that a False is certain; a True may be no more than caution.
         """
         seen: set[int] = set()
+        looked_at: dict[int, tuple[NameTable, range]] = {}  # declared names, of each table
         stack: list[Symbol] = [automaton.symbols[thread] for thread in automaton.start if thread != END]
         for thread in automaton.start:
             while thread != END:
@@ -106,7 +117,7 @@ class Spelling:
                 for alternative in automaton.expand(symbol):
                     stack.extend(alternative)
             elif isinstance(symbol, Expression):
-                if not self._is_easy_expression(symbol):
+                if not self._remaining.is_stuck_free(symbol):
                     return True
             elif isinstance(symbol, Literal):
                 if not self._are_single(symbol.text):
@@ -114,40 +125,79 @@ class Spelling:
             elif isinstance(symbol, WordNode):
                 if not self._are_single(b"".join(symbol.texts)):
                     return True
+            elif isinstance(symbol, Decimal):
+                if not self._are_single(_NUMBER_BYTES):
+                    return True
             elif isinstance(symbol, Text):
                 pattern = symbol.state.pattern
-                is_easy = symbol.bounds.is_free and self._is_easy_expression(pattern)
-                if not is_easy and not is_renewable(pattern, self.single):
+                is_easy = symbol.bounds.is_free and self._remaining.is_stuck_free(pattern)
+                if not is_easy and not self._remaining.is_renewable(pattern):
                     return True
             elif isinstance(symbol, Keys):
-                if symbol.free is not None:
-                    if not self._is_easy_expression(symbol.free.language):
-                        return True
-                    stack.extend(symbol.free.otherwise())
-                if symbol.place is None:
-                    continue
-                table = symbol.place.table
-                names = range(symbol.first, symbol.last + 1)
-                if not (
-                    self._is_easy_expression(table.start)
-                    and all(self._are_single(table.literal(name).text) for name in names)
-                ):
+                if symbol.free is not None and not self._are_easy_names(symbol.free):
                     return True
-                for name in names:
-                    stack.extend(table.member(name))
+                if symbol.place is not None and symbol.first <= symbol.last:
+                    table = symbol.place.table
+                    last = symbol.last
+                    known = looked_at.setdefault(id(table), (table, range(last + 1, last + 1)))[1]
+                    if not (known.start <= symbol.first and last < known.stop):
+                        names = range(min(symbol.first, known.start), max(last + 1, known.stop))
+                        looked_at[id(table)] = table, names
+                        for name in names:
+                            if name in known:
+                                continue
+                            if not self._are_single(table.literal(name).text):
+                                return True
+                            stack.extend(table.member(name))
+                stack.extend(symbol.free.otherwise() if symbol.free is not None else ())
             else:
                 return True
         return False
 
+    def _are_easy_names(self, free: FreeNames) -> bool:
+        """Tell whether free names can be completed by single bytes, whichever names are in the way."""
+        language = free.language
+        return (
+            free.is_open
+            and any(self.single >> byte & 1 and language.step(byte) is language for byte in range(256))
+            and self._remaining.is_stuck_free(language)
+        )
+
+    def has_many(self, language: Expression) -> bool:
+        """Tell whether tokens spell ever more names: some token may come any number of times, and a quote be written.
+
+        Then the names written before are taken for no hindrance. (They may still be one where a comma or an opening
+        quote is only in tokens that have the whole name too.)
+        """
+        found = self._many.get(language) if self.single >> ord('"') & 1 else False
+        if found is None:
+            texts = sorted(self._texts, key=len)
+            order, known = [language], {language}
+            for state in order:
+                found = any(_run(state, text) is state for text in texts)
+                onward = {_run(state, text) for text in texts} - known - {EMPTY}
+                if found or len(order) + len(onward) > _SHOWN_STATES:
+                    break
+                known |= onward
+                order += onward
+            self._many[language] = found = bool(found)
+        return found
+
     def _are_single(self, text: bytes) -> bool:
         return all(self.single >> byte & 1 for byte in set(text))
 
-    def _is_easy_expression(self, expression: Expression) -> bool:
-        found = self._is_easy.get(expression)
-        if found is None:
-            found = stuck_free(expression, self.single, self.has_whole_characters)
-            self._is_easy[expression] = found
-        return found
+
+def _run(expression: Expression, text: bytes) -> Expression:
+    for byte in text:
+        expression = expression.step(byte)
+    return expression
+
+
+def _is_free_end(keys: Keys, byte: int) -> bool:
+    """Tell whether a byte ends a free name."""
+    return keys.rest.step(byte) is EPSILON and not (
+        keys.place is not None and isinstance(keys.place.step(byte), int)
+    )
 
 
 def _first_bytes(symbol: Any) -> set[int]:
@@ -322,6 +372,7 @@ class _Search:
         self._exhausted: set[int] = set()
         self._hopeless: dict[int, tuple[Symbol | int, bool]] = {}
         self._num_made = 0
+        self._occurring = Remaining(spelling.occurring)
 
     def has_end(self, tail: int, place: int) -> bool:
         """Tell whether what a tail stands for can be spelt from a place on.
@@ -400,7 +451,7 @@ class _Search:
         if isinstance(symbol, Text):
             symbol = symbol.state.pattern
         if isinstance(symbol, Expression):
-            return symbol.positive and not completes(symbol, occurring)
+            return symbol.positive and not self._occurring.completes(symbol)
         if isinstance(symbol, Literal):
             return not all(occurring >> byte & 1 for byte in set(symbol.text[symbol.offset :]))
         return False
@@ -432,6 +483,8 @@ class _Search:
             self._symbols.append(symbol)
             made = list(self._begin(symbol, place))
             self._num_made += 1 + len(made)
+            if isinstance(symbol, Keys | RecordedHead):
+                self._num_made += len(symbol.text) // _TEXT_STEP
             self._tasks.append([task for task in made if not any(map(self._is_hopeless, task[0]))])
             self._ends.append({})
             self._asked.append([])
@@ -448,19 +501,35 @@ class _Search:
         elif isinstance(symbol, Item):
             for alternative in sorted(self._automaton.expand(symbol), key=len, reverse=True):
                 yield alternative, place
+        elif isinstance(symbol, Keys) and symbol.free is not None and symbol.place is symbol.seen is None:
+            if self._spelling.has_many(symbol.rest):  # then those written before never lack another one
+                yield (symbol.rest, *symbol.free.otherwise()), place
+            else:
+                yield from self._read_head(symbol, place)
         elif isinstance(symbol, Expression):
             yield from self._read_expression(symbol, place)
             if symbol.nullable:
                 yield (), place
         else:
-            for byte, places in self._bytes_of(symbol, place):
-                outcome = symbol.step(byte)
-                if outcome is not None:
-                    following, under = outcome
-                    for after in places:
-                        yield (under if following is None else (following, *under)), after
+            yield from self._read_head(symbol, place)
             if symbol.ended is not None:
                 yield symbol.ended, place
+
+    def _read_head(self, symbol: Head, place: int) -> Iterator[tuple[tuple, int]]:
+        ended = []
+        for byte, places in self._bytes_of(symbol, place):
+            outcome = symbol.step(byte)
+            if outcome is None:
+                continue
+            following, under = outcome
+            if following is None and isinstance(symbol, Keys) and _is_free_end(symbol, byte):
+                assert symbol.free is not None
+                under = under if not self._spelling.has_many(symbol.free.language) else symbol.free.otherwise()
+            if following is None:
+                ended += [(under, after) for after in places]
+            else:
+                yield from (((following, *under), after) for after in places)
+        yield from ended
 
     def _read_expression(self, expression: Expression, place: int) -> Iterator[tuple[tuple, int]]:
         class_of, targets = expression.transitions()

@@ -16,7 +16,7 @@ import numpy as np
 from outlines.automaton import END, Automaton, HeadSymbol, Threads
 from outlines.constraints.cfg.machine import Place
 from outlines.constraints.expression import Expression
-from outlines.constraints.items import Head, Literal, Symbols, WordNode
+from outlines.constraints.items import Head, Literal, SpecialToken, Symbols, WordNode
 from outlines.constraints.names import KeyPlace, Keys
 from outlines.constraints.recorded import RecordedHead
 from outlines.constraints.strings import Text
@@ -82,6 +82,7 @@ class Tables:
             self._rows: dict[int, Words] = {}
             self._distinct_rows: dict[tuple, Words] = {}
             self._reaches: dict[tuple[int, HeadSymbol], Reach] = {}
+            self._cleared_bases: dict[tuple[Base, frozenset[int]], Base] = {}
             self._walks: dict[int, _Found] = {}
             self._names: dict[tuple[int, KeyPlace], list[tuple[int, KeyPlace, int]]] = {}
             self._declared: dict[tuple[int, WordNode], list[tuple[int, WordNode]]] = {}
@@ -135,7 +136,11 @@ class Tables:
             following = FINISHED if END in threads else DEAD
         else:
             text = self.vocabulary.tokens[token]
-            following = DEAD if text is None else self._state(self._alive(self._automaton.run(threads, text)))
+            if text is None:
+                after = self._automaton.after_special(threads, self.vocabulary.names_of(token))
+            else:
+                after = self._automaton.run(threads, text)
+            following = self._state(self._alive(after))
         self._transitions[state * self._num_tokens + token] = following
         return following
 
@@ -266,11 +271,17 @@ class Tables:
         key = node << 32 | tail
         found = self._walks.get(key)
         if found is None:
-            threads = self._automaton.closure(tail)
-            if len(threads) == 1:
-                found = self._walk_thread(node, threads[0])
+            without_names = self._automaton.without_names(tail)
+            if without_names != tail:  # few tokens hold a whole name: all others don't tell which were written
+                found = self._walk(node, without_names)
+                if self._heads.repeating.children[node]:
+                    found = self._judge(node, self._automaton.closure(tail), found, self._heads.repeating)
             else:
-                found = _join([self._walk_thread(node, thread) for thread in threads])
+                threads = self._automaton.closure(tail)
+                if len(threads) == 1:
+                    found = self._walk_thread(node, threads[0])
+                else:
+                    found = _join([self._walk_thread(node, thread) for thread in threads])
             self._walks[key] = found
         return found
 
@@ -297,6 +308,9 @@ class Tables:
             return self._walk_text(node, head, tail)  # type: ignore[arg-type]
         if kind is Place:
             return self._races.walk(node, head, tail)  # type: ignore[arg-type]
+        if kind is SpecialToken:
+            special = self.vocabulary.special_tokens.get(head.name)  # type: ignore[union-attr]
+            return _NOTHING if special is None or node != ROOT else ((), (special,))
         if kind is RecordedHead:
             return self._walk_recorded(node, head, tail)  # type: ignore[arg-type]
         if kind is WordNode:
@@ -409,10 +423,11 @@ class Tables:
         if not head.free.is_open:
             taken |= self._dead_ends(node, head)
         if taken:
-            given.append(_without(bases, tokens, taken, self.vocabulary.num_words))
+            given.append(self._without(bases, tokens, taken))
         else:
             given.append((bases, tokens))
-        return self._judge(node, self._automaton.put(head, tail), _join(given), self._heads.repeating)
+        judged = self._heads.renaming if head.free.is_open else self._heads.resuming
+        return self._judge(node, (self._automaton.put(head, tail),), _join(given), judged)
 
     def _dead_ends(self, node: int, head: Keys) -> set[int]:
         """Give the tokens after which a name could only become one that is declared, or was written before."""
@@ -437,25 +452,47 @@ class Tables:
         """Walk as if nothing were remembered, and judge the tokens that reach past what is."""
         first, *rest = head.as_any()
         found = self._walk_thread(node, self._automaton.put(first, self._automaton.push(tuple(rest), tail)))
-        return self._judge(node, self._automaton.put(head, tail), found, self._heads.separating)
+        heads = self._heads
+        begin = head.first_byte
+        judged = heads.repeating if begin == b'"' and head.sink.has_open_strings else heads.separating(begin)
+        return self._judge(node, (self._automaton.put(head, tail),), found, judged)
 
-    def _judge(self, node: int, thread: int, found: _Found, judged: Judged) -> _Found:
+    def _judge(self, node: int, threads: Threads, found: _Found, judged: Judged) -> _Found:
         """Correct what a walk found for the tokens that depend on the text itself, one by one."""
-        trie, members = self._trie, self._trie.members
-        if not any(judged.nodes[n] for n in members(node)):
+        children = judged.children
+        if not children[node]:
             return found
         allowed: list[int] = []
-        stack: list[tuple[int, Threads]] = [(node, (thread,))]
+        stack: list[tuple[int, Threads]] = [(node, threads)]
         while stack:
             at, threads = stack.pop()
-            for byte, below in trie.children[at].items():
-                if any(judged.nodes[n] for n in members(below)):
-                    after = self._automaton.step(threads, byte)
-                    if after:
-                        allowed += [token for token in trie.tokens[below] if token in judged.tokens]
-                        stack.append((below, after))
-        bases, tokens = _without(*found, judged.below(members(node)), self.vocabulary.num_words)
+            for byte, below in children[at].items():
+                after = self._automaton.step(threads, byte)
+                if after:
+                    allowed += [token for token in self._trie.tokens[below] if token in judged.tokens]
+                    stack.append((below, after))
+        bases, tokens = self._without(*found, judged.below(node))
         return bases, (*tokens, *allowed)
+
+    def _without(self, bases: tuple[Base, ...], tokens: tuple[int, ...], taken: Set[int]) -> _Found:
+        """Take some tokens out of what was found."""
+        kept: list[Base] = []
+        for base in bases:
+            words = memoryview(base.words)
+            gone = frozenset(token for token in taken if words[token >> 5] >> (token & 31) & 1)
+            kept.append(self._cleared(base, gone) if gone else base)
+        return tuple(kept), tuple(token for token in tokens if token not in taken)
+
+    def _cleared(self, base: Base, gone: frozenset[int]) -> Base:
+        """Give a base row without some of its tokens, the same one for the same tokens."""
+        key = (base, gone)
+        found = self._cleared_bases.get(key)
+        if found is None:
+            if len(self._cleared_bases) > self._row_limit:
+                self._cleared_bases.clear()
+            words = base.words & ~pack(list(gone), self.vocabulary.num_words)
+            found = self._cleared_bases[key] = Base(words, base.origin or base)
+        return found
 
     def _names_within(self, node: int, place: KeyPlace) -> list[tuple[int, KeyPlace, int]]:
         """Give where declared names end below a node: the node after the quote, the place before it, the name."""
@@ -512,15 +549,6 @@ class Tables:
                     found.append((children[byte], branches[byte]))
                     stack.append((children[byte], branches[byte]))
         return found
-
-
-def _without(bases: tuple[Base, ...], tokens: tuple[int, ...], taken: Set[int], num_words: int) -> _Found:
-    """Take some tokens out of what was found."""
-    cleared = pack(list(taken), num_words)
-    bases = tuple(
-        Base(base.words & ~cleared, base.origin or base) if (base.words & cleared).any() else base for base in bases
-    )
-    return bases, tuple(token for token in tokens if token not in taken)
 
 
 def _join(parts: list[_Found]) -> _Found:

@@ -14,12 +14,15 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["ROOT", "Trie"]
+__all__ = ["BIG_NODE", "ROOT", "Lazy", "Trie"]
 
 ROOT = 0
 
 #: Nodes below a node from which on it's worth to keep what was found from there.
 BIG_NODE = 1024
+
+#: Below a node that has more than this part of all nodes, a walk is begun anew where it can be had cheaper so.
+HUGE_PART = 16
 
 _Value = TypeVar("_Value")
 
@@ -27,7 +30,7 @@ _Value = TypeVar("_Value")
 _FEW_NODES = 32
 
 
-class _Lazy(dict[int, _Value]):
+class Lazy(dict[int, _Value]):
     """A dictionary that finds what it lacks: a hit costs no call."""
 
     __slots__ = ("_find",)
@@ -41,6 +44,64 @@ class _Lazy(dict[int, _Value]):
         return found
 
 
+class Pieces:
+    """The nodes of a trie as text in UTF-8: a node's *piece* is its last character, whole or begun.
+
+    It's told by first bytes and continuations alone; which pieces are characters is left to who asks.
+
+    Attributes
+    ----------
+    left : int8 [N]
+        Bytes that are still missing of each node's last character; -1 where the bytes aren't laid out as UTF-8.
+    count : int32 [N]
+        Characters begun.
+    above : int32 [N]
+        The node before the piece.
+    piece : int32 [N]
+        Number of the piece: a byte below 0x80 is its own, others follow, short ones first; 0 where `left` is -1.
+    parent : int32 [P], byte : uint8 [P]
+        Of each piece the one without its last byte, itself for those of one byte, and the last byte.
+    size_ends : list of int
+        Where the pieces of up to 1, 2, 3 and 4 bytes end.
+    order : int32 [N]
+        All nodes by their count.
+    """
+
+    def __init__(self, trie: Trie):
+        layout = np.full((5, 256), -1, np.int8)  # left before (4: not UTF-8), byte -> left after
+        layout[0, :0x80] = 0
+        for first, end, num_bytes in ((0xC0, 0xE0, 1), (0xE0, 0xF0, 2), (0xF0, 0xF8, 3)):
+            layout[0, first:end] = num_bytes
+        for num_bytes in (1, 2, 3):
+            layout[num_bytes, 0x80:0xC0] = num_bytes - 1
+        following = layout.ravel()
+        size = trie.num_nodes
+        self.left = left = np.zeros(size, np.int8)
+        self.count = count = np.zeros(size, np.int32)
+        self.above = above = np.zeros(size, np.int32)
+        text = np.zeros(size, np.uint32)  # the bytes of the piece
+        for start, end in trie.levels[1:]:
+            parent, byte = trie.parent[start:end], trie.byte[start:end]
+            before = left[parent]
+            begins = before == 0
+            left[start:end] = following[(before % 5).astype(np.int32) * 256 + byte]
+            count[start:end] = count[parent] + begins
+            above[start:end] = np.where(begins, parent, above[parent])
+            text[start:end] = np.where(begins, 0, text[parent] << 8) | byte
+        text[left < 0] = 0
+        is_long = text >= 0x80
+        texts, numbers = np.unique(text[is_long], return_inverse=True)
+        text[is_long] = 0x80 + numbers
+        self.piece = text.astype(np.int32)
+        texts = np.concatenate((np.arange(0x80, dtype=np.uint32), texts))
+        self.byte = (texts & 0xFF).astype(np.uint8)
+        self.size_ends = np.searchsorted(texts, [0x100, 0x10000, 0x1000000, 0x100000000]).tolist()
+        self.parent = np.arange(len(texts), dtype=np.int32)
+        longer = slice(self.size_ends[0], None)
+        self.parent[longer] = np.searchsorted(texts, texts[longer] >> 8)
+        self.order = np.argsort(count.astype(np.uint16), kind="stable").astype(np.int32)
+
+
 class Trie:
     """A prefix tree over byte strings.
 
@@ -52,14 +113,20 @@ class Trie:
         The children of node n are `first_child[n]` to `first_child[n] + num_children[n] - 1`, in order of their bytes.
     token_start : int32 [N + 1], token : int32 [T]
         The tokens whose bytes are node n's string are `token[token_start[n]:token_start[n + 1]]`.
+    num_below : int64 [N]
+        How many nodes are below each.
     big_nodes : dict of int to int
         How many nodes are below those with at least BIG_NODE.
+    is_huge : bool [N]
+        Whether more than one part in HUGE_PART of all nodes is below a node.
     levels : list of (int, int)
         The first node of each level, and the one after its last.
     depth : int64 [N], parent : int32 [N]
         Level of each node, and the node above it; the root's is itself.
     token_node : int32
         For each token its node, 0 for those without bytes.
+    pieces : Pieces
+        The nodes as text.
     above_quotes : bytes
         A flag a node: whether some token has a double quote below.
     children : mapping of int to dict
@@ -78,16 +145,25 @@ class Trie:
         self.token = arrays["token"]
         self.num_nodes = len(self.byte)
         self.has_children = (self.num_children > 0).tobytes()  # a flag a node: indexing bytes is fast
+        # the same as what a single number is taken from fast
+        self._bytes = self.byte.tobytes()
+        self._first_child, self._num_children = memoryview(self.first_child), memoryview(self.num_children)
+        self._token_start, self._token = memoryview(self.token_start), memoryview(self.token)
         self.levels = self._find_levels()
         self.depth = np.repeat(np.arange(len(self.levels)), [end - start for start, end in self.levels])
         # children are in the order of their parents
         self.parent = np.concatenate(([0], np.repeat(np.arange(self.num_nodes), self.num_children))).astype(np.int32)
         self.token_node = np.zeros(int(self.token.max(initial=-1)) + 1, np.int32)
         self.token_node[self.token] = np.repeat(np.arange(self.num_nodes), np.diff(self.token_start))
-        self.big_nodes = self._find_big_nodes()
+        self.num_below = self._find_num_below()
+        self.counts_below = memoryview(self.num_below)
+        big = np.flatnonzero(self.num_below >= BIG_NODE)
+        self.big_nodes = dict(zip(big.tolist(), self.num_below[big].tolist(), strict=True))
+        self.is_huge = (self.num_below >= BIG_NODE) & (self.num_below * HUGE_PART > self.num_nodes)
         self.above_quotes = self.nodes_above(ord('"'))
-        self.children: Mapping[int, dict[int, int]] = _Lazy(self._find_children)
-        self.tokens: Mapping[int, tuple[int, ...]] = _Lazy(self._find_tokens)
+        self.pieces = Pieces(self)
+        self.children: Mapping[int, dict[int, int]] = Lazy(self._find_children)
+        self.tokens: Mapping[int, tuple[int, ...]] = Lazy(self._find_tokens)
         self._members: list[tuple[int, ...]] = []  # of each merged node, its plain nodes
         self._merged: dict[tuple[int, ...], int] = {}
 
@@ -160,12 +236,12 @@ class Trie:
             levels.append((end, end + int(self.num_children[start:end].sum())))
         return levels
 
-    def _find_big_nodes(self) -> dict[int, int]:
-        """Give the nodes with at least BIG_NODE nodes below, added up level by level, deepest first."""
+    def _find_num_below(self) -> NDArray:
+        """Count the nodes below each node, added up level by level, deepest first."""
         below = np.zeros(self.num_nodes, np.int64)
         for start, end in reversed(self.levels[1:]):
             np.add.at(below, self.parent[start:end], 1 + below[start:end])
-        return {node: int(below[node]) for node in np.flatnonzero(below >= BIG_NODE).tolist()}
+        return below
 
     def merge(self, nodes: NDArray) -> int | None:
         """Give the node that stands for what may follow any of the plain `nodes`; None if nothing follows."""
@@ -183,8 +259,8 @@ class Trie:
 
     def _find_children(self, node: int) -> dict[int, int]:
         if node < self.num_nodes:
-            first, count = int(self.first_child[node]), int(self.num_children[node])
-            return dict(zip(self.byte[first : first + count].tolist(), range(first, first + count), strict=True))
+            first, count = self._first_child[node], self._num_children[node]
+            return dict(zip(self._bytes[first : first + count], range(first, first + count), strict=True))
         members = self._members[node - self.num_nodes]
         grouped: dict[int, list[int]] = {}
         if len(members) <= _FEW_NODES:
@@ -202,6 +278,9 @@ class Trie:
 
     def _find_tokens(self, node: int) -> tuple[int, ...]:
         start, token = self.token_start, self.token
+        if node < self.num_nodes:
+            first, end = self._token_start[node], self._token_start[node + 1]
+            return (self._token[first],) if end == first + 1 else tuple(token[first:end].tolist())
         return tuple(t for n in self.members(node) for t in token[start[n] : start[n + 1]].tolist())
 
     def expand(self, nodes: NDArray) -> tuple[NDArray, NDArray]:

@@ -99,7 +99,15 @@ def test_automata_as_terms(automaton, accepted, rejected):
     assert [text for text in rejected if re.fullmatch(pattern, text)] == []
 
 
+def test_long_automata_are_taken():
+    chain = machine({"a": 0}, 0, {990}, {state: {0: state + 1} for state in range(990)})
+    assert outlines.explain(term_of_machine(chain), "a" * 990).is_complete
+
+
 def test_large_automata_are_refused():
-    chain = machine({"a": 0}, 0, {200}, {state: {0: state + 1} for state in range(200)})
+    chain = machine({"a": 0}, 0, {2000}, {state: {0: state + 1} for state in range(2000)})
     with pytest.raises(LimitError, match="MAX_MACHINE_STATES"):
         term_of_machine(chain)
+    moves = {state: {letter: (7 * state + 11 * letter + 1) % 60 for letter in range(5)} for state in range(60)}
+    with pytest.raises(LimitError, match="MAX_MACHINE_PARTS"):
+        term_of_machine(machine({chr(97 + letter): letter for letter in range(5)}, 0, {59}, moves))

@@ -199,6 +199,15 @@ def _(model):
     assert generator("b", max_new_tokens=5) == "a"
 
 
+def area(size=(1, 2), unit="m"):
+    return size, unit
+
+
+@row("the filter `signature`")
+def _(model):
+    assert outlines.Template.from_string("{{ area | signature }}")(area=area) == 'size=(1, 2), unit="m"'
+
+
 @row("switches of torch")
 def _(model):
     switches = SimpleNamespace(suppress_errors=False)

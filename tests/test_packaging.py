@@ -31,6 +31,7 @@ rows
 spread
 reach
 automaton
+lexemes
 races
 spelling
 tables

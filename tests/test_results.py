@@ -108,6 +108,27 @@ def test_other_kinds_of_models(make):
     assert b"".join(tokens[token] for token in result.token_ids[:-1]).decode() == result.text
 
 
+@pytest.mark.parametrize("arguments", [{}, {"num_beams": 3}])
+def test_a_stop_string_ends_a_text(model, arguments):
+    """The first prompt's text ends before the other's, so its row is padded."""
+    generator = Generator(model, [outlines.regex("[0-9]{2}x[0-9]{9}"), outlines.regex("[0-9]{8}x[0-9]{9}")])
+    arguments.update(stop_strings=["x"], tokenizer=model.hf_tokenizer, max_new_tokens=30)
+    with pytest.warns(UserWarning, match="leave out `stop_strings`"):
+        results = generator.results(["a", "a"], logprobs=True, **arguments)
+    tokens = model.vocabulary.tokens
+    for result, length in zip(results, (3, 9), strict=True):
+        assert (result.finish_reason, result.is_complete) == ("stop", False)
+        assert b"".join(tokens[token] for token in result.token_ids).decode() == result.text
+        assert len(result.text) == length
+        assert len(result.logprobs) == len(result.token_ids)
+        assert all(map(math.isfinite, result.logprobs))
+
+
+def test_a_type_that_stands_several_times_in_a_list_is_compiled_once(model):
+    constraints = Generator(model, [Point, int, Point]).logits_processor.constraints
+    assert constraints[0] is constraints[2] is not constraints[1]
+
+
 def test_free_text(model):
     result = Generator(model).result("a", max_new_tokens=3)
     assert (result.value, result.is_complete) == (result.text, None)
@@ -136,6 +157,21 @@ def test_a_result_shows_what_counts():
     assert repr(Result("1", int)).startswith("Result(text='1', token_ids=None")
 
 
+class ResetProcessor(OutlinesLogitsProcessor):
+    """Refuses a generation that no reset precedes."""
+
+    def __init__(self):
+        super().__init__("numpy")
+        self.is_new = False
+
+    def reset(self):
+        self.is_new = True
+
+    def begin(self):
+        assert self.is_new
+        self.is_new = False
+
+
 class Host:
     """A steered model that gives text and doesn't tell why it ended, as llama.cpp's."""
 
@@ -143,9 +179,11 @@ class Host:
     vocabulary = Vocabulary([*(bytes([byte]) for byte in range(256)), None], eos_token_ids=[256])
 
     def constraint_processor(self, constraints):
-        return OutlinesLogitsProcessor("numpy")
+        return ResetProcessor()
 
     def generate(self, prompt, processor, **kwargs):
+        if isinstance(processor, ResetProcessor):
+            processor.begin()
         return prompt
 
     def generate_stream(self, prompt, processor, **kwargs):
@@ -172,6 +210,9 @@ def test_texts_of_models_that_do_not_tell_are_read_once_more(host):
     with pytest.warns(UserWarning, match="raise `max_tokens`"):
         result = generator.result(cut)
     assert (result.is_complete, result.finish_reason) == (False, "length")
+    with pytest.warns(UserWarning, match="or leave out `stop`"):
+        assert generator.result(cut, stop=["}"]).finish_reason is None  # the library doesn't tell which it was
+    assert [result.text for result in generator.results([whole, whole])] == [whole, whole]
     with pytest.raises(NotImplementedError, match="Host doesn't tell `logprobs`"):
         generator.result(whole, logprobs=True)
 

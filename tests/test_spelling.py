@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import re
 
+import jsonschema
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from outlines.constraints.expression import EMPTY, is_renewable, stuck_free
+from outlines.constraints.expression import EMPTY
+from outlines.constraints.lacking import Remaining
 from outlines.constraints.regex import read
 from outlines.engine import DEAD, FINISHED, Constraint, Vocabulary
 from outlines.exceptions import EmptyLanguageError
@@ -18,6 +21,7 @@ from outlines.spelling import generators
 from outlines.types.dsl import JsonSchema as JsonSchemaTerm
 from outlines.types.dsl import Regex as RegexTerm
 from tests.oracle import JsonSchema, Regex
+from tests.vocabularies import text_of, walk
 
 MANY_STATES = 3_000
 
@@ -218,13 +222,13 @@ ASCII = sum(1 << byte for byte in range(0x20, 0x7F))
     ],
 )
 def test_what_single_bytes_complete(pattern, whole, expected):
-    assert stuck_free(read(pattern), ASCII, whole) == expected
+    assert Remaining(ASCII, whole).is_stuck_free(read(pattern)) == expected
 
 
 @given(patterns(), st.lists(st.sampled_from([b"a", b"b", b"c", b"\xc3", b"\xa9"])))
 def test_renewable_means_that_single_bytes_have_all_lengths(pattern, tokens):
     expression = read(pattern)
-    if is_renewable(expression, sum(1 << token[0] for token in set(tokens))):
+    if Remaining(sum(1 << token[0] for token in set(tokens))).is_renewable(expression):
         texts = lengths = {expression}
         for _ in range(8):
             texts = {after for e in texts for after in e.transitions()[1] if after is not EMPTY}
@@ -242,7 +246,7 @@ def test_without_a_need_to_look_states_alive_by_bytes_are_by_tokens(pattern, mor
         whole = True
     except UnicodeDecodeError:
         whole = False
-    if stuck_free(read(pattern), single, whole):
+    if Remaining(single, whole).is_stuck_free(read(pattern)):
         machine = Regex(pattern)
         rows = spelled_rows(machine, tokens)
         todo, seen = [machine.start], set()
@@ -256,7 +260,7 @@ def test_without_a_need_to_look_states_alive_by_bytes_are_by_tokens(pattern, mor
 
 def constraint_looks(output_type, tokens):
     constraint = Constraint(output_type, Vocabulary([*tokens, None], [len(tokens)], cache=False))
-    return constraint._tables._completions is not None
+    return constraint.tables._completions is not None
 
 
 def test_usual_constraints_take_the_usual_way():
@@ -314,12 +318,15 @@ def test_alternative_that_no_tokens_spell_is_never_begun():
         {"type": "string", "minLength": 3000, "maxLength": 20_000, "pattern": "[a-y]*"},
         RegexTerm("((a|b){1,1000}\x00?){1,1000}"),
         RegexTerm("a{100000}"),
+        RegexTerm("a{3}" + "ab" * 25_000 + "z?"),
+        RegexTerm("|".join("a" * i + "bz?" for i in range(1, 300))),
+        RegexTerm("(a|bz)" + "(a|bz|az{2})(b|z)?" * 500),
         {
             "$ref": "#/$defs/a",
             "$defs": {"a": {"type": "array", "items": {"anyOf": [{"$ref": "#/$defs/a"}, {"const": "z"}]}}},
         },
     ],
-    ids=["items", "characters", "counts", "count", "recursive"],
+    ids=["items", "characters", "counts", "count", "literal", "nested", "long", "recursive"],
 )
 def test_large_counts_are_not_unrolled(output_type):
     tokens = [text for text in PRINTABLE if text != b"z"]
@@ -331,6 +338,45 @@ def test_large_counts_are_not_unrolled(output_type):
             raise AssertionError(token)
         if matcher.state == FINISHED:
             break
+
+
+@pytest.mark.parametrize(
+    "output_type",
+    [
+        {"type": "object", "patternProperties": {"^a": {"const": "z"}}, "minProperties": 1},
+        {"type": "object", "propertyNames": {"pattern": "^a|^z"}, "minProperties": 2},
+        {"type": "array", "items": {"enum": ["z", "a", "b"]}, "uniqueItems": True, "minItems": 2},
+        {"type": "object", "properties": {"z": True, "a": {"type": "integer"}}, "minProperties": 2},
+    ],
+    ids=["patterns of names", "names", "unique", "declared"],
+)
+def test_what_is_remembered_of_a_text_is_no_endless_search(output_type, rng):
+    tokens = [text for text in PRINTABLE if text != b"z"]
+    vocabulary = Vocabulary([*tokens, None], [len(tokens)], cache=False)
+    constraint = Constraint(output_type, vocabulary)
+    for _ in range(2):
+        taken = walk(constraint, rng, 30)
+        if taken is not None:
+            jsonschema.validate(json.loads(text_of(vocabulary, taken)), output_type)
+    if "patternProperties" in output_type:
+        with pytest.raises(EmptyLanguageError):
+            Constraint({**output_type, "additionalProperties": False}, vocabulary)
+
+
+def test_names_that_tokens_spell_may_be_too_few():
+    """Where two free names are all that tokens spell, three can't be asked for."""
+    tokens = [b'{"a":1', b',"b":1', b',"b":1}']
+    vocabulary = Vocabulary([*tokens, None], [len(tokens)], cache=False)
+    schema = {"type": "object", "additionalProperties": {"const": 1}, "minProperties": 2}
+    matcher = Constraint(schema, vocabulary).matcher()
+    assert [matcher.advance(token) for token in (1, 0, 1, 2, 3)] == [False, True, False, True, True]
+    with pytest.raises(EmptyLanguageError):
+        Constraint({**schema, "minProperties": 3}, vocabulary)
+
+
+def test_objects_of_many_names_are_looked_at_once():
+    schema = {"type": "object", "properties": {f"k{i}": {"type": "integer"} for i in range(2000)}}
+    assert not constraint_looks(schema, PRINTABLE)
 
 
 def test_walks_are_bounded_in_memory():

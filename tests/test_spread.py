@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from outlines import spread as spread_module
+from outlines import trie as trie_module
 from outlines.constraints.expression import EMPTY, EPSILON, byte_class, concat, literal, star
 from outlines.constraints.json_schema.text import QUOTE, STRING_REST, encode
 from outlines.constraints.regex import read
@@ -126,14 +127,24 @@ def test_states_have_one_number_each():
 # ---- Runs -------------------------------------------------------------------------------------------------------
 
 
+def build(tokens, is_big):
+    """Build a trie; all nodes of a big one have much below."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(trie_module, "BIG_NODE", 0 if is_big else trie_module.BIG_NODE)
+        return Trie.build(tokens)
+
+
+@pytest.mark.parametrize("is_big", [True, False])
 @given(TOKENS, st.sets(st.sampled_from(b'ab1x"\xc3\xa9'), min_size=1), st.integers(0, 6), st.data())
-def test_run_stays_in_its_class_and_leaves_by_other_bytes(tokens, members, length, data):
-    trie = Trie.build(tokens)
+def test_run_stays_in_its_class_and_leaves_by_other_bytes(is_big, tokens, members, length, data):
+    trie = build(tokens, is_big)
     nodes = data.draw(st.lists(st.integers(0, trie.num_nodes - 1), min_size=1, max_size=3))
     node = trie.merge(np.asarray(nodes))
     if node is None:
         return
-    run = Run(trie, node, bytes(byte in members for byte in range(256)), -(-len(tokens) // 32))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(spread_module, "_NARROW_CLASS", 0 if is_big else 256)
+        run = Run(trie, node, bytes(byte in members for byte in range(256)), -(-len(tokens) // 32))
     inside, leaving = set(), {}
     for member in trie.members(node):
         for child, text in below(trie, member):
@@ -141,9 +152,9 @@ def test_run_stays_in_its_class_and_leaves_by_other_bytes(tokens, members, lengt
                 inside.add((child, len(text)))
             elif set(text[:-1]) <= members:
                 leaving.setdefault(text[-1], set()).add((child, len(text) - 1))
-    assert set(zip(run.nodes.tolist(), run.lengths.tolist(), strict=True)) == inside
-    assert len(run.nodes) == len(inside)
-    assert (np.diff(run.lengths) >= 0).all()
+    assert set(zip(*(a.tolist() for a in run.nodes_and_lengths), strict=True)) == inside
+    assert len(run.nodes_and_lengths[0]) == len(inside)
+    assert (np.diff(run.nodes_and_lengths[1]) >= 0).all()
     assert run.longest == max((n for _, n in inside), default=0)
     with_tokens = {(token, n) for child, n in inside for token in trie.tokens[child]}
     assert set(zip(run.tokens_and_lengths[0].tolist(), run.tokens_and_lengths[1].tolist(), strict=True)) == with_tokens
@@ -162,11 +173,13 @@ def test_run_stays_in_its_class_and_leaves_by_other_bytes(tokens, members, lengt
 
 
 CHARACTERS = [read(pattern) for pattern in ("[é漢a]", r"\w", ".", "[^a]")]
+CHARACTERS.append(read("[^1]", encode=encode))  # not UTF-8: escapes of several bytes
 
 
+@pytest.mark.parametrize("is_big", [True, False])
 @given(CHARACTER_TOKENS, st.sampled_from(CHARACTERS), st.data())
-def test_run_along_characters_counts_those_begun(tokens, body, data):
-    trie = Trie.build(tokens)
+def test_run_along_characters_counts_those_begun(is_big, tokens, body, data):
+    trie = build(tokens, is_big)
     nodes = data.draw(st.lists(st.integers(0, trie.num_nodes - 1), min_size=1, max_size=3))
     node = trie.merge(np.asarray(nodes))
     if node is None:
@@ -183,7 +196,7 @@ def test_run_along_characters_counts_those_begun(tokens, body, data):
                 whole.append((child, begun))
             elif states[-2] is body:
                 (leaving if states[-1] is None else leads).append((text[-1], child, begun - 1))
-    assert sorted(zip(run.nodes.tolist(), run.lengths.tolist(), strict=True)) == sorted(inside)
+    assert sorted(zip(*(a.tolist() for a in run.nodes_and_lengths), strict=True)) == sorted(inside)
     between = [(n, length) for length in range(9) for n in run.nodes_at(length, length).tolist()]
     assert sorted(between) == sorted(whole)
     for found, expected in ((run.leaving, leaving), (run.leads, leads)):
@@ -208,7 +221,7 @@ def walk(body, text):
 
 def test_run_along_a_class_that_no_token_begins_with_is_empty():
     run = Run(Trie.build([b"ab"]), ROOT, bytes(byte == ord("x") for byte in range(256)), 1)
-    assert (run.longest, len(run.nodes), len(run.tokens_and_lengths[0])) == (0, 0, 0)
+    assert (run.longest, len(run.nodes_and_lengths[0]), len(run.tokens_and_lengths[0])) == (0, 0, 0)
     assert run.upto(9) == ((), ())
     assert [places.tolist() for places, _, _ in run.leaving.values()] == [[1]]
 

@@ -107,9 +107,14 @@ def get_term_logits_processor(
     Raises
     ------
     ValueError
-        If the term is a list, and the engine knows no terms.
+        If the term is a list, or has options beyond white space, and the engine knows no terms.
     TypeError
-        If the engine knows no terms, and the term has neither a pattern.
+        If the engine knows no terms, and the term has no pattern.
+
+    Warns
+    -----
+    UserWarning
+        If a term's pattern leaves out something of a schema within it.
     """
     if isinstance(term, CFG):
         default = CFG_DEFAULT_BACKEND
@@ -126,9 +131,24 @@ def get_term_logits_processor(
             f"the backend {backend_name!r} takes one output type for a whole batch; a list with one for each "
             "prompt needs the backend 'outlines'"
         )
+    options = _options(term)
+    if options:
+        raise ValueError(
+            f"the backend {backend_name!r} has no {', '.join(options)}: leave it out, or use the backend 'outlines'"
+        )
     if isinstance(term, CFG):
         return backend.get_cfg_logits_processor(term.definition)
     if isinstance(term, JsonSchema):
         space = whitespace_as_pattern(term.whitespace_pattern)
         return backend.get_json_schema_logits_processor(term.schema, space)
     return backend.get_regex_logits_processor(to_regex(term))
+
+
+def _options(term: Term) -> list[str]:
+    """Write the options of a schema or a grammar that its text doesn't tell."""
+    if isinstance(term, JsonSchema):
+        return term.options.beyond_white_space()
+    if isinstance(term, CFG):
+        named = {name: getattr(term, name) for name in ("lexer", "syntax", "start")}
+        return [f"{name}={value!r}" for name, value in named.items() if value is not None]
+    return []

@@ -18,6 +18,7 @@ from operator import attrgetter
 from outlines.exceptions import LimitError
 
 __all__ = [
+    "ALL_BYTES",
     "ANY_BYTE",
     "EMPTY",
     "EPSILON",
@@ -27,15 +28,15 @@ __all__ = [
     "byte_class",
     "byte_range",
     "complement",
-    "completes",
     "concat",
     "counts",
+    "flags_of",
     "intersected",
     "intersection",
     "is_empty",
-    "is_renewable",
     "join_classes",
     "literal",
+    "mask_of",
     "matches",
     "members",
     "optional",
@@ -43,7 +44,7 @@ __all__ = [
     "spine",
     "split",
     "star",
-    "stuck_free",
+    "text_of",
     "union",
     "width",
 ]
@@ -97,12 +98,27 @@ class Expression:
     def first_bytes(self) -> int:
         """Give the class of bytes with which some string of the language begins."""
         class_of, targets = self.transitions()
-        live = [target is not EMPTY for target in targets]
-        return sum(1 << byte for byte in range(256) if live[class_of[byte]])
+        return mask_of(class_of, [number for number, target in enumerate(targets) if target is not EMPTY])
 
     def __repr__(self) -> str:
         return f"<Expression {_show(self, 4)}>"
 
+
+def mask_of(class_of: bytes, numbers: Iterable[int]) -> int:
+    """Give the bytes of some classes, as one class."""
+    digits = bytearray(b"0" * 256)
+    for number in numbers:
+        digits[number] = _ONE
+    return int(class_of.translate(digits)[::-1], 2)
+
+
+def flags_of(mask: int) -> bytes:
+    """Give a class of bytes as 256 flags."""
+    return f"{mask:0256b}"[::-1].encode().translate(_FLAG_OF_DIGIT)
+
+
+_ONE = ord("1")
+_FLAG_OF_DIGIT = bytes(byte == _ONE for byte in range(256))
 
 _interned: weakref.WeakValueDictionary[tuple, Expression] = weakref.WeakValueDictionary()
 _lock = threading.Lock()
@@ -487,6 +503,11 @@ def members(expression: Expression) -> int | list[Expression]:
     return [part for part in expression.parts if isinstance(part, Expression)]
 
 
+def text_of(expression: Expression) -> tuple[bytes, int] | None:
+    """Give the string of a literal and the offset from which on it's meant; None if the expression is none."""
+    return expression.parts if expression.kind == _LITERAL else None  # type: ignore[return-value]
+
+
 def counts(expression: Expression) -> tuple[Expression, int, int | None] | None:
     """Give the body of a repetition and its bounds; None if the expression is none."""
     return expression.parts if expression.kind == _REPEAT else None
@@ -530,6 +551,12 @@ def _table(expression: Expression) -> tuple[bytes, list[Expression]]:
     The table is made from those of the node's parts, so that what many states share is derived once.
     """
     kind = expression.kind
+    if kind == _CLASS:
+        mask = expression.parts[0]
+        return (bytes(256), [EPSILON]) if mask == ALL_BYTES else (flags_of(mask), [EMPTY, EPSILON])
+    if kind == _LITERAL:
+        text, offset = expression.parts
+        return flags_of(1 << text[offset]), [EMPTY, _literal(text, offset + 1)]
     if kind == _CONCAT:
         ways = _leading_parts(expression)
         rights = [right for _, right in ways]
@@ -547,6 +574,8 @@ def _table(expression: Expression) -> tuple[bytes, list[Expression]]:
     elif kind == _COMPLEMENT:
         class_of, targets = expression.parts[0].transitions()
         return class_of, [complement(target) for target in targets]
+    elif kind == _UNION and len(expression.parts) > _FEW_PARTS:
+        return _table_of_many(expression.parts)
     elif kind in (_UNION, _INTERSECTION) and len(expression.parts) <= _FEW_PARTS:
         class_of, rows = _product(expression.parts)
         join = _union if kind == _UNION else _intersection
@@ -554,7 +583,7 @@ def _table(expression: Expression) -> tuple[bytes, list[Expression]]:
     return _table_by_class(expression)
 
 
-#: Tables of so many parts are joined byte by byte; with more, each class of bytes is derived by itself.
+#: Tables of so many parts are joined as a whole; with more, each byte or class of bytes is derived by itself.
 _FEW_PARTS = 12
 
 
@@ -595,6 +624,23 @@ def join_classes(left: bytes, num_left: int, right: bytes, num_right: int) -> tu
     for number_of_pair, pair in enumerate(used):
         renumber[pair] = number_of_pair
     return joined.translate(renumber), [divmod(pair, num_right) for pair in used]
+
+
+def _table_of_many(parts: tuple[Expression, ...]) -> tuple[bytes, list[Expression]]:
+    """Derive a union of many parts, of which most read few bytes: those that read one are collected byte by byte."""
+    ways: list[tuple[Expression, ...]] = [()] * 256
+    for part in parts:
+        class_of, targets = part.transitions()
+        for number, target in enumerate(targets):
+            if target is not EMPTY:
+                added = (target,)
+                byte = class_of.find(number)
+                while byte >= 0:
+                    ways[byte] += added
+                    byte = class_of.find(number, byte + 1)
+    numbers: dict[tuple[Expression, ...], int] = {}
+    class_of = bytes([numbers.setdefault(found, len(numbers)) for found in ways])
+    return class_of, [_union(found) for found in numbers]
 
 
 def _table_by_class(expression: Expression) -> tuple[bytes, list[Expression]]:
@@ -796,165 +842,6 @@ def matches(expression: Expression, text: bytes) -> bool:
         if expression is EMPTY:
             return False
     return expression.nullable
-
-
-def stuck_free(expression: Expression, single: int, has_whole_characters: bool) -> bool:
-    """Tell whether single bytes of a class complete the text wherever a token may have ended within it.
-
-    Parameters
-    ----------
-    single
-        The class of bytes that are tokens by themselves.
-    has_whole_characters
-        Whether no token ends within a character: then nothing is asked of the places between its bytes.
-
-    Notes
-    -----
-    False may be caution: of expressions with intersections or complements EXPLORED_STUCK derivatives are looked at, and
-    of others the parts, without regard for what goes together.
-    """
-    if expression.positive:
-        return completes(expression, single) and _is_stuck_free(expression, single, has_whole_characters, 0)
-    order = [expression]
-    sources: dict[Expression, list[Expression]] = {expression: []}  # from where single bytes lead to each
-    within: set[Expression] = set()  # those that only go on within a character
-    for node in order:
-        class_of, targets = node.transitions()
-        masks = [0] * len(targets)
-        for byte, number in enumerate(class_of):
-            masks[number] |= 1 << byte
-        live = 0
-        for target, mask in zip(targets, masks, strict=True):
-            if target is EMPTY:
-                continue
-            live |= mask
-            if target not in sources:
-                sources[target] = []
-                order.append(target)
-            if mask & single:
-                sources[target].append(node)
-        if has_whole_characters and not live & ~_CONTINUATIONS and not node.nullable:
-            within.add(node)
-        if len(order) > EXPLORED_STUCK:
-            return False
-    done = {node for node in order if node.nullable}
-    stack = list(done)
-    while stack:
-        for source in sources[stack.pop()]:
-            if source not in done:
-                done.add(source)
-                stack.append(source)
-    return all(node in done or node in within for node in order)
-
-
-def is_renewable(expression: Expression, single: int) -> bool:
-    """Tell whether each byte of a text may be exchanged for one of a class without leaving the language.
-
-    Then texts of that class alone have all the lengths that others have. False may be caution, as with `stuck_free`.
-    """
-    if expression.positive:
-        stack = [expression]
-        while stack:
-            node = stack.pop()
-            if node.kind == _CLASS:
-                if not node.parts[0] & single:
-                    return False
-            elif node.kind == _LITERAL:
-                if not all(single >> byte & 1 for byte in set(node.parts[0][node.parts[1] :])):
-                    return False
-            elif node.kind == _REPEAT:
-                stack.append(node.parts[0])
-            else:
-                stack.extend(node.parts)
-        return True
-    order = [expression]
-    known = {expression}
-    for node in order:
-        class_of, targets = node.transitions()
-        met = {class_of[byte] for byte in range(256) if single >> byte & 1}
-        for number, target in enumerate(targets):
-            if target is EMPTY:
-                continue
-            if number not in met:
-                return False
-            if target not in known:
-                known.add(target)
-                order.append(target)
-        if len(order) > EXPLORED_STUCK:
-            return False
-    return True
-
-
-#: Derivatives that are looked at for ways on by single bytes.
-EXPLORED_STUCK = 256
-
-_CONTINUATIONS = ((1 << 0xC0) - 1) ^ ((1 << 0x80) - 1)
-
-#: Levels of nesting from which on an expression isn't looked into.
-_DEEP = 40
-
-
-def completes(expression: Expression, single: int) -> bool:
-    """Tell whether some text of an expression consists of bytes of a class alone.
-
-    False may be caution where there are intersections or complements.
-    """
-    stack: list[Expression] = [expression]
-    while stack:
-        node = stack.pop()
-        kind = node.kind
-        if node.nullable:
-            continue
-        if kind == _CLASS:
-            if not node.parts[0] & single:
-                return False
-        elif kind == _LITERAL:
-            text, offset = node.parts
-            if not all(single >> byte & 1 for byte in set(text[offset:])):
-                return False
-        elif kind == _CONCAT:
-            stack.extend(node.parts)
-        elif kind == _REPEAT:
-            stack.append(node.parts[0])
-        elif kind == _UNION:
-            if not any(completes(part, single) for part in node.parts):
-                return False
-        else:
-            return False
-    return True
-
-
-def _is_stuck_free(node: Expression, single: int, has_whole_characters: bool, depth: int) -> bool:
-    """Tell whether single bytes complete what a token may begin, the very beginning excepted."""
-    kind = node.kind
-    if depth > _DEEP:
-        return False
-    if kind == _LITERAL:
-        text, offset = node.parts
-        allowed = single | _CONTINUATIONS if has_whole_characters else single
-        return all(allowed >> byte & 1 for byte in set(text[offset + 1 :]))
-    if kind == _CONCAT:
-        first, *others = spine(node)
-        return _is_stuck_free(first, single, has_whole_characters, depth + 1) and all(
-            (has_whole_characters and _is_continuation(part))
-            or (completes(part, single) and _is_stuck_free(part, single, has_whole_characters, depth + 1))
-            for part in others
-        )
-    if kind == _UNION:
-        return all(_is_stuck_free(part, single, has_whole_characters, depth + 1) for part in node.parts)
-    if kind == _REPEAT:
-        body, low, _ = node.parts
-        return (low < 2 or completes(body, single)) and _is_stuck_free(body, single, has_whole_characters, depth + 1)
-    return True
-
-
-def _is_continuation(node: Expression) -> bool:
-    """Tell whether an expression reads only bytes that continue a character."""
-    if node.kind == _CLASS:
-        return not node.parts[0] & ~_CONTINUATIONS
-    if node.kind == _REPEAT:
-        return _is_continuation(node.parts[0])
-    return node.kind == _LITERAL and all(_CONTINUATIONS >> byte & 1 for byte in node.parts[0][node.parts[1] :])
 
 
 def _show(expression: Expression, depth: int) -> str:

@@ -29,6 +29,7 @@ __all__ = [
     "Item",
     "Literal",
     "Repeated",
+    "SpecialToken",
     "Symbol",
     "Symbols",
     "Union",
@@ -49,6 +50,13 @@ class Item(ABC):
     def is_nullable(self) -> bool:
         """Tell whether the empty text is among those that this stands for."""
         return False
+
+    def without_names(self) -> Item:
+        """Give this as if no name had been written before: it allows all that this does.
+
+        Further texts must be those that, after a comma, hold a name written before from quote to quote.
+        """
+        return self
 
     def release(self) -> None:
         """Let go of what leads back here, once nobody will expand it again.
@@ -75,6 +83,22 @@ class Head(ABC):
     def release(self) -> None:
         """Let go of what leads back here, as `Item.release`."""
         return
+
+
+class SpecialToken(Head):
+    """One special token of the vocabulary, by its name: it has no bytes, so no byte leads on."""
+
+    __slots__ = ("name",)
+
+    def __init__(self, name: str):
+        self.name = name
+
+    def step(self, byte: int) -> None:
+        """Read a byte: none is right."""
+        return
+
+    def __repr__(self) -> str:
+        return f"SpecialToken({self.name!r})"
 
 
 class Literal(Head):

@@ -18,6 +18,7 @@ from outlines.constraints.expression import (
     concat,
     counts,
     join_classes,
+    mask_of,
     members,
     repeat,
     spine,
@@ -152,7 +153,9 @@ def _staying_bytes(state: Expression) -> int:
     """Give the class of bytes that lead from a state back to it."""
     found = _staying.get(state)
     if found is None:
-        found = _staying[state] = sum(1 << byte for byte in range(256) if state.step(byte) is state)
+        class_of, targets = state.transitions()
+        found = mask_of(class_of, [number for number, target in enumerate(targets) if target is state])
+        _staying[state] = found
     return found
 
 
@@ -287,27 +290,28 @@ def _relation(other: Expression, body: Expression) -> _Relation | None:
 def _find_relation(other: Expression, body: Expression) -> _Relation | None:
     inside = outside = parting = 0
     verdicts: set[bool] = set()
-    explored: dict[tuple[Expression, Expression], tuple[set[bool], bool] | None] = {}
-    for byte in range(256):
-        onward = body.step(byte)
-        target = other.step(byte)
+    body_class, onwards = body.transitions()
+    other_class, targets = other.transitions()
+    joined, pairs = join_classes(body_class, len(onwards), other_class, len(targets))
+    for number, (a, b) in enumerate(pairs):
+        onward, target = onwards[a], targets[b]
+        if onward is EMPTY:
+            continue
+        mask = mask_of(joined, [number])
         if onward is EPSILON:
             if target is EPSILON:
-                inside |= 1 << byte
+                inside |= mask
             elif target is EMPTY:
-                outside |= 1 << byte
+                outside |= mask
             else:
                 return None
-        elif onward is not EMPTY:
-            pair = (target, onward)
-            if pair not in explored:
-                explored[pair] = None if target is EPSILON else _explore(target, onward)
-            outcome = explored[pair]
+        else:
+            outcome = None if target is EPSILON else _explore(target, onward)
             if outcome is None:
                 return None
             verdicts |= outcome[0]
             if outcome[1]:
-                parting |= 1 << byte
+                parting |= mask
     if len(verdicts) > 1:
         return None
     has_all = verdicts == {True}
@@ -361,14 +365,18 @@ def without_bytes(body: Expression, mask: int) -> Expression:
     return union(*[concat(byte_class(m), target) for m, target in zip(masks, targets, strict=True)])
 
 
+#: Counts up to this one aren't cut: to find out what tokens can reach takes longer than walking along these.
+_SMALL_COUNT = 16
+
 #: Parts of a concatenation, from its beginning, whose counts are cut.
 _CUT_PARTS = 8
 
 
-def cut_counts(expression: Expression, longest: Callable[[Expression], int]) -> Expression:
+def cut_counts(expression: Expression, longest: Callable[[Expression, int], int]) -> Expression:
     """Cut the counts that no token comes to the end of: then many states are one, as far as tokens can tell.
 
-    `longest` gives the most times that a body can stand within a token. The result and the expression agree on which
+    `longest` gives the most times that a body can stand within a token; it may give more, but no more than its second
+    argument, if it's cheaper so. The result and the expression agree on which
     texts of such a length are in them and which can be completed. An intersection or complement is left as it is:
     whether it can be completed depends on all its counts.
     """
@@ -381,16 +389,16 @@ def cut_counts(expression: Expression, longest: Callable[[Expression], int]) -> 
     return union(*cut)
 
 
-def _cut_way(way: Expression, longest: Callable[[Expression], int]) -> Expression:
+def _cut_way(way: Expression, longest: Callable[[Expression, int], int]) -> Expression:
     done: list[Expression] = []
     rest = way
     is_cut = False
     while rest is not EPSILON and len(done) < _CUT_PARTS:
         part, rest = split(rest)
         found = counts(part)
-        if found is not None and (found[1] > 1 or found[2] is not None):
+        if found is not None and max(found[1], found[2] or 0) > _SMALL_COUNT:
             body, low, high = found
-            most = longest(body)
+            most = longest(body, -1 if low > 1 or high is None else high)
             if low > most + 1 or (high is not None and high >= most):
                 part = repeat(body, min(low, most + 1), None if high is None or high >= most else high)
                 is_cut = True

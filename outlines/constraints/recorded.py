@@ -9,13 +9,22 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 
 from outlines.constraints.expression import EMPTY, EPSILON, Expression
-from outlines.constraints.items import Alternatives, Head, Item, Symbol, Symbols
+from outlines.constraints.items import Alternatives, Head, Item, Literal, Symbol, Symbols
 
 __all__ = ["Recorded", "RecordedHead", "Sink"]
 
 
 class Sink(ABC):
-    """What follows a text, and what follows any text."""
+    """What follows a text, and what follows any text.
+
+    Attributes
+    ----------
+    has_open_strings : bool
+        Whether, after a JSON string, only texts that hold another one after a comma, from quote to quote, are refused
+        beside those that any text is followed by.
+    """
+
+    has_open_strings = False
 
     def __init__(self) -> None:
         self._expansions: dict[Item, Alternatives] = {}
@@ -100,6 +109,12 @@ class RecordedHead(Head):
         if successor is None:
             return None, (Recorded(below, text, self.sink),)
         return RecordedHead(successor, below, text, self.sink), ()
+
+    @property
+    def first_byte(self) -> bytes:
+        """Give the first byte of the text; b"" where it hasn't begun and may begin with another one."""
+        head = self.head
+        return self.text[:1] or (head.text[head.offset : head.offset + 1] if isinstance(head, Literal) else b"")
 
     def as_any(self) -> Symbols:
         """Give the symbols without the memory: they allow at least what this does."""

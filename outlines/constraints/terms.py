@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from outlines.constraints import characters
-from outlines.constraints.cfg import grammar_symbols
+from outlines.constraints.cfg import grammar_symbols, special_names
 from outlines.constraints.characters import ALL, Characters, utf8
 from outlines.constraints.expression import (
     ANY_BYTE,
@@ -50,7 +50,7 @@ from outlines.types.dsl import (
     to_regex,
 )
 
-__all__ = ["term_symbols"]
+__all__ = ["special_tokens", "term_symbols"]
 
 
 #: What a JSON value begins and ends with, whatever its type: patterns beside one may look at it.
@@ -68,6 +68,21 @@ def term_symbols(term: Term) -> Symbols:
         If the term, or one within it, can't be built or has no text; subclasses name the place.
     """
     return _symbols(term, EDGE, EDGE)
+
+
+def special_tokens(term: Term) -> set[str]:
+    """Give the names of the special tokens that a term's grammars ask for."""
+    found: set[str] = set()
+    stack: list[Any] = [term]
+    while stack:
+        part = stack.pop()
+        if isinstance(part, CFG):
+            found |= special_names(part.definition, part.syntax)
+        elif isinstance(part, list | tuple):
+            stack.extend(part)
+        elif isinstance(part, Term):
+            stack.extend(vars(part).values())
+    return found
 
 
 def _symbols(term: Term, before: Neighbour, after: Neighbour) -> Symbols:

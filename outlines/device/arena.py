@@ -26,7 +26,7 @@ from outlines.constraints.expression import Expression
 from outlines.constraints.strings import Text
 from outlines.device.heads import DeviceVocabulary
 from outlines.device.memory import FullError, Memory
-from outlines.exceptions import StaleStateError, TableBudgetError
+from outlines.exceptions import LimitError, StaleStateError, TableBudgetError
 from outlines.kernels import layout
 from outlines.rows import Base, unpack
 from outlines.tables import DEAD, Tables
@@ -196,8 +196,8 @@ class Arena:
 
         Raises
         ------
-        EmptyLanguageError
-            If the text must go on with a byte that the vocabulary lacks.
+        LimitError
+            If it takes too long to tell what the vocabulary's tokens can spell.
         """
         tables, host_state = self.host_state(state)
         if tables is None:
@@ -297,7 +297,8 @@ class Arena:
 
     def register(self, batch: BatchMatcher) -> None:
         """Keep a batch's states while it lives."""
-        self._batches.add(batch)
+        with self.lock:
+            self._batches.add(batch)
 
     def ids_of(self, tables: Sequence[Tables | None], states: Sequence[int]) -> list[int]:
         """Give the ids of constraints' states, their rows added and what may follow them; None is unconstrained."""
@@ -329,7 +330,9 @@ class Arena:
         Raises
         ------
         StaleStateError
-            If a sequence is in a state of an earlier epoch. Names the first.
+            If a sequence is in a state of an earlier epoch. Names the first; the others are served before.
+        LimitError
+            If it takes too long to tell what the vocabulary's tokens can spell; the others are served before.
         TableBudgetError
             If what the batches are in doesn't fit into the budget.
         """
@@ -345,18 +348,26 @@ class Arena:
 
     def _serve(self, lines: NDArray) -> None:
         reached: dict[int, None] = {}
+        failed: StaleStateError | LimitError | None = None
         for sequence in np.flatnonzero(lines[:, layout.STATUS.value] != layout.READY.value).tolist():
-            state, status, position, length, _, *run = lines[sequence].tolist()
-            if status == layout.STALE.value:
-                raise StaleStateError(
-                    f"sequence {sequence}: state {state} is of an earlier epoch: {_STALE_REMEDY}"
-                )
-            for token in run[position:length]:
-                if state < _FIRST_SLOT or token < 0:
-                    break  # what follows goes by rules
-                state = self.add_transition(state, token)
-            reached[state] = None
+            try:
+                reached[self._go_on(sequence, *lines[sequence].tolist())] = None
+            except (StaleStateError, LimitError) as error:
+                failed = failed or error
         self._add_needed(reached)
+        if failed is not None:
+            raise failed
+
+    def _go_on(self, sequence: int, state: int, status: int, position: int, length: int, _: int, *run: int) -> int:
+        """Add the transitions of a sequence's run, and the row of the state that it leads to; give that state."""
+        if status == layout.STALE.value:
+            raise StaleStateError(f"sequence {sequence}: state {state} is of an earlier epoch: {_STALE_REMEDY}")
+        for token in run[position:length]:
+            if state < _FIRST_SLOT or token < 0:
+                break  # what follows goes by rules
+            state = self.add_transition(state, token)
+        self.add_row(state)
+        return state
 
     def _add_needed(self, states: Iterable[int]) -> None:
         """Add the rows of some ids, and if there's room for it what they may meet next; bring all to the device."""
@@ -371,8 +382,8 @@ class Arena:
                         self.add_row(
                             self.memory.first_id + each
                         )  # the next counts have much of their rows in common
-        except FullError:
-            pass  # it will be a miss
+        except (FullError, LimitError):
+            pass  # it will be a miss, and who meets it is told
         self.memory.flush()
 
     def _add_ahead(self, state: int) -> None:
@@ -400,7 +411,7 @@ class Arena:
                         return False
                     waiting.update(dict.fromkeys(self._add_all(tables, state)))
                 return True
-            except FullError:
+            except (FullError, LimitError):
                 return False
             finally:
                 self.memory.flush()
@@ -459,6 +470,8 @@ class Arena:
         for batch, states in held:
             batch.rename(states, renamed)
         self.memory.flush()
+        if self.device.type == "cuda":
+            torch.cuda.current_stream(self.device).synchronize()  # other streams go on with the batches
 
 
 def _growing(waiting: dict[int, None]) -> Iterator[int]:

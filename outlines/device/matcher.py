@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -54,15 +55,16 @@ class BatchMatcher:
     Notes
     -----
     `advance` and `mask` launch one kernel each, and neither waits nor allocates: they may be captured in a CUDA graph,
-    with rollback_window 0. A sequence that needs what the tables don't hold yet *stalls*: it keeps its tokens, takes no
-    new ones, and allows nothing but the end; `settle` waits for the device and adds what is missing. So either settle
-    after each `advance`, and nothing stalls; or let the loop run, discard what a sequence sampled where `is_taken` is
-    0, and call `settle` between steps now and then. `complete` makes sure that nothing will stall.
+    with rollback_window 0. A sequence that needs what the tables don't hold yet *stalls*: it keeps its tokens and takes
+    no new ones, whatever its row allows meanwhile; `settle` waits for the device and adds what is missing. So either
+    settle after each `advance`, and nothing stalls; or let the loop run, discard what a sequence sampled where
+    `is_taken` is 0, and call `settle` between steps now and then. `complete` makes sure that nothing will stall.
 
     A stale id (of a state that was kept outside of the rollback window while the tables were made anew) never moves;
     `settle` raises for it.
     """
 
+    @torch.inference_mode(False)  # what is made in that mode can't be written outside of it
     def __init__(
         self,
         constraints: Sequence[Any | None],
@@ -89,8 +91,8 @@ class BatchMatcher:
         self._row = torch.zeros(size, dtype=torch.int32, device=device)
         self._no_tokens = torch.zeros(size, 0, dtype=torch.int32, device=device)
         self._before: deque[torch.Tensor] = deque(maxlen=rollback_window)
+        self.arena.register(self)  # before it has states, which another thread's eviction could miss
         self.reset()
-        self.arena.register(self)
 
     def __len__(self) -> int:
         return len(self.constraints)
@@ -99,6 +101,7 @@ class BatchMatcher:
         """Begin every sequence anew."""
         self.set_host_states([0 if each is None else each.start_state for each in self.constraints])
 
+    @torch.inference_mode(False)
     def advance(self, tokens: torch.Tensor) -> None:
         """Take a token of each sequence, [B], or a run of tokens, [B, K]; int32 or int64, on the batch's device.
 
@@ -139,6 +142,12 @@ class BatchMatcher:
         else:
             dispatch.mask(logits, words, self._row, self._num_tokens)
 
+    @contextlib.contextmanager
+    def replaying(self) -> Iterator[None]:
+        """Replay a captured graph within this where other threads use the device: they write when it has passed."""
+        with self.arena.lock, self.arena.memory.reading():
+            yield
+
     def settle(self) -> bool:
         """Wait for the device, add what sequences wait for, and let them go on until none waits.
 
@@ -151,6 +160,8 @@ class BatchMatcher:
         ------
         StaleStateError
             If a sequence is in a state of an earlier epoch.
+        LimitError
+            If it takes too long to tell what the vocabulary's tokens can spell.
         TableBudgetError
             If what batches are in doesn't fit into the arena's budget.
         """
@@ -199,13 +210,15 @@ class BatchMatcher:
 
     def forget(self) -> None:
         """Give up what could be rolled back to."""
-        self._before.clear()
+        with self.arena.lock:  # another thread may give new ids to all states meanwhile
+            self._before.clear()
 
     def restore(self, states: torch.Tensor) -> None:
         """Put every sequence into a state that it had before, as ids [B]: what rolling back is to whoever kept them."""
-        self.lines[:, _STATUS:] = 0
-        self.states.copy_(states)
-        self._launch(self._no_tokens, False)  # finds what is missing
+        with self.arena.lock:
+            self.lines[:, _STATUS:] = 0
+            self.states.copy_(states)
+            self._launch(self._no_tokens, False)  # finds what is missing
 
     def host_states(self) -> list[int]:
         """Give the states as the constraints count them, waiting for the device."""
@@ -220,7 +233,10 @@ class BatchMatcher:
             lines = np.zeros(self.lines.shape, np.int32)
             lines[:, _STATE] = ids
             self._before.clear()
-            self.lines.copy_(torch.from_numpy(lines))
+            staged = torch.from_numpy(lines)
+            if self.lines.is_cuda:  # pinned, else the copy waits for all that the stream has still to do
+                staged = staged.pin_memory()
+            self.lines.copy_(staged, non_blocking=True)
 
     def is_accepting(self) -> list[bool]:
         """Tell for each sequence whether its text is complete, waiting for the device."""

@@ -5,12 +5,12 @@ one block, since they are handed out from the front; records and entries by inde
 layout itself stands in `outlines/kernels/layout.py`.
 
 Growth makes a table twice as large on the device, copies or rehashes on the stream, and swaps the header; what the old
-one held is given back to PyTorch, which keeps it until every stream that read it has passed. A captured graph reads the
+one held is given back to PyTorch, which keeps it until every stream that used it has passed. A captured graph reads the
 header at each replay, so it goes on with the new tables.
 
 Streams: every launch that reads the tables stands in `reading`. A stream waits for the last write of another one, and a
-write for the last read of each other stream, never for what a model has queued there. A graph is to be
-replayed on the stream that its batch is served on, since a replay isn't a launch that we see.
+write for the last read of each other stream, never for what a model has queued there. The replay of a captured graph
+isn't a launch that we see, so it stands in `reading` as well where another stream may write.
 """
 
 from __future__ import annotations
@@ -61,6 +61,7 @@ class Memory:
         How often a table was made larger.
     """
 
+    @torch.inference_mode(False)  # what is made in that mode can't be written outside of it
     def __init__(
         self, device: torch.device, budget_bytes: int, num_words: int, num_states: int, num_entries: int
     ):
@@ -69,6 +70,7 @@ class Memory:
         self.first_id = 0
         self.num_states = _FIRST_SLOT
         self.num_growths = 0
+        self._first_sizes = num_words, max(num_states, _FIRST_SLOT), num_entries
         self._num_words = num_words
         self.records = np.zeros((max(num_states, _FIRST_SLOT), layout.RECORD_SIZE), np.int32)
         self._entries = np.full((num_entries, layout.ENTRY_SIZE), _FREE, np.int32)
@@ -85,17 +87,14 @@ class Memory:
         self._words = torch.zeros(num_words, dtype=torch.int32, device=device)
         self._device_records = torch.from_numpy(self.records).to(device, copy=True)
         self._device_entries = torch.from_numpy(self._entries).to(device, copy=True)
-        self._write_header()
+        with self._on_device():
+            self._write_header()
+            self._after_write()
 
     @property
     def num_bytes(self) -> int:
         """Bytes of the tables, used or not."""
         return _bytes_of(self._num_words, len(self.records), len(self._entries))
-
-    @property
-    def used_bytes(self) -> int:
-        """Bytes of the tables in use."""
-        return _bytes_of(self._num_used_words, self.num_states, self._num_used_entries)
 
     # What is added, on the host
 
@@ -148,24 +147,19 @@ class Memory:
         self._num_used_entries += 1
         self._changed_entries.add(at)
 
-    def get(self, slot: int, token: int) -> int | None:
-        """Give the state that the table has after a slot and token."""
-        entries, last = self._entries, len(self._entries) - 1
-        at = int(hash_of(slot, token)) & last
-        while (found := entries[at, 0]) != _FREE:
-            if found == slot and entries[at, 1] == token:
-                return int(entries[at, 2])
-            at = (at + 1) & last
-        return None
-
     def clear(self) -> None:
-        """Forget everything; the ids of what was there are never used again."""
+        """Forget everything; the ids of what was there are never used again.
+
+        The tables are as small as at first, so that none of them keeps the budget from another.
+        """
         self.first_id += self.num_states
         self.num_states = _FIRST_SLOT
         self._num_used_words = self._num_used_entries = self._first_staged_word = 0
         self._staged_words.clear()
         self._changed_slots.clear()
-        self._rehash(len(self._entries), is_kept=False)
+        self._num_words, num_states, num_entries = self._first_sizes
+        self.records = np.zeros((num_states, layout.RECORD_SIZE), np.int32)
+        self._rehash(num_entries, is_kept=False)
 
     def _sizes(self) -> tuple[int, int, int]:
         return self._num_words, len(self.records), len(self._entries)
@@ -195,16 +189,15 @@ class Memory:
 
     # On the device
 
+    @torch.inference_mode(False)
     def flush(self) -> None:
         """Bring everything that was added to the device, on the current stream."""
         if not (self._staged_words or self._changed_slots or self._changed_entries or self._is_rehashed):
             return
         with self._on_device():
             self._before_write()
-            if len(self._words) < self._num_words:
-                self._words = self._grown(self._words, self._num_words)
-            if len(self._device_records) < len(self.records):
-                self._device_records = self._grown(self._device_records, len(self.records))
+            self._words = self._resized(self._words, self._num_words)
+            self._device_records = self._resized(self._device_records, len(self.records))
             if self._staged_words:
                 staged = np.concatenate(self._staged_words)
                 first = self._first_staged_word
@@ -213,8 +206,7 @@ class Memory:
                 self._first_staged_word = self._num_used_words
             self._scatter(self._device_records, self.records, self._changed_slots)
             if self._is_rehashed:
-                if len(self._device_entries) < len(self._entries):
-                    self._device_entries = self._grown(self._device_entries, len(self._entries))
+                self._device_entries = self._resized(self._device_entries, len(self._entries))
                 self._device_entries.copy_(self._pinned(self._entries), non_blocking=True)
                 self._changed_entries.clear()
                 self._is_rehashed = False
@@ -222,13 +214,17 @@ class Memory:
             self._write_header()
             self._after_write()
 
-    def _grown(self, table: torch.Tensor, size: int) -> torch.Tensor:
-        larger = torch.zeros((size, *table.shape[1:]), dtype=table.dtype, device=self.device)
-        larger[: len(table)].copy_(table)
-        for stream in self._reads:
-            table.record_stream(stream)
-        self.num_growths += 1
-        return larger
+    def _resized(self, table: torch.Tensor, size: int) -> torch.Tensor:
+        if len(table) == size:
+            return table
+        other = torch.zeros((size, *table.shape[1:]), dtype=table.dtype, device=self.device)
+        num_kept = min(len(table), size)
+        other[:num_kept].copy_(table[:num_kept])
+        if self.device.type == "cuda":
+            for stream in {*self._reads, torch.cuda.current_stream(self.device)}:
+                table.record_stream(stream)
+        self.num_growths += size > len(table)
+        return other
 
     def _scatter(self, table: torch.Tensor, mirror: NDArray, changed: set[int]) -> None:
         if changed:
@@ -264,12 +260,11 @@ class Memory:
     @contextlib.contextmanager
     def reading(self) -> Iterator[None]:
         """Launch within this what reads the tables on the current stream; a capture's order is its replayer's."""
-        if self.device.type != "cuda" or torch.cuda.is_current_stream_capturing():
+        if self.device.type != "cuda" or self._is_capturing():
             yield
             return
         stream = torch.cuda.current_stream(self.device)
-        if self._written is not None and stream != self._writer:
-            stream.wait_event(self._written)
+        self._wait_for_writer(stream)
         yield
         if stream not in self._reads:
             self._reads[stream] = torch.cuda.Event()
@@ -278,7 +273,7 @@ class Memory:
     def _before_write(self) -> None:
         if self.device.type != "cuda":
             return
-        if torch.cuda.is_current_stream_capturing():
+        if self._is_capturing():
             raise RuntimeError(
                 "the tables can't be written while a CUDA graph is captured: call `settle` before the capture begins"
             )
@@ -286,8 +281,15 @@ class Memory:
         for other, read in self._reads.items():
             if other != stream:
                 stream.wait_event(read)
+        self._wait_for_writer(stream)
+
+    def _wait_for_writer(self, stream: torch.cuda.Stream) -> None:
         if self._written is not None and stream != self._writer:
             stream.wait_event(self._written)
+
+    def _is_capturing(self) -> bool:
+        with self._on_device():  # the question is about the current device's stream
+            return torch.cuda.is_current_stream_capturing()
 
     def _after_write(self) -> None:
         if self.device.type == "cuda":

@@ -10,8 +10,9 @@ from outlines.types.dsl import Alternatives, KleeneStar, Regex, Sequence, String
 
 __all__ = ["term_of_machine"]
 
-#: States of an automaton; eliminating them may square the term each time.
-MAX_MACHINE_STATES = 100
+#: States of an automaton, and parts of the term that is made of it: eliminating a state may square them.
+MAX_MACHINE_STATES = 1_000
+MAX_MACHINE_PARTS = 20_000
 
 
 def term_of_machine(machine: Any) -> Term:
@@ -33,33 +34,68 @@ def term_of_machine(machine: Any) -> Term:
             others = symbol
     known = "".join(character for characters in symbols.values() for character in characters)
 
-    edges: dict[tuple[Any, Any], Term] = {}
-
-    def add(start: Any, end: Any, term: Term) -> None:
-        edges[start, end] = Alternatives([edges[start, end], term]) if (start, end) in edges else term
-
+    edges = _Edges()
     for start, moves in machine.map.items():
         for symbol, end in moves.items():
             if symbol in symbols:
-                add(start, end, Regex(f"[{re.escape(''.join(symbols[symbol]))}]"))
+                edges.add(start, end, Regex(f"[{re.escape(''.join(symbols[symbol]))}]"), 1)
             if symbol == others:
-                add(start, end, Regex(f"[^{re.escape(known)}]" if known else r"[\s\S]"))
-    states = {machine.initial, *machine.finals, *(state for pair in edges for state in pair)}
+                edges.add(start, end, Regex(f"[^{re.escape(known)}]" if known else r"[\s\S]"), 1)
+    states = {machine.initial, *machine.finals, *edges.incoming, *edges.outgoing}
     if len(states) > MAX_MACHINE_STATES:
-        raise LimitError(
-            "MAX_MACHINE_STATES",
-            f"the automaton has {len(states)} states, and {MAX_MACHINE_STATES} are taken; write it as a pattern",
-        )
+        raise _too_large("MAX_MACHINE_STATES", f"has {len(states)} states, and {MAX_MACHINE_STATES} are taken")
     before, after = object(), object()
-    add(before, machine.initial, String(""))
+    edges.add(before, machine.initial, String(""), 1)
     for final in machine.finals:
-        add(final, after, String(""))
-    for state in states:
-        loop = edges.pop((state, state), None)
+        edges.add(final, after, String(""), 1)
+    while states:
+        cheapest = min(states, key=edges.num_passages)
+        states.remove(cheapest)
+        edges.eliminate(cheapest)
+    found = edges.outgoing.get(before, {}).get(after)
+    return Alternatives([]) if found is None else found[0]
+
+
+class _Edges:
+    """What leads from state to state: a term, and of how many parts it is."""
+
+    def __init__(self) -> None:
+        self.outgoing: dict[Any, dict[Any, tuple[Term, int]]] = {}
+        self.incoming: dict[Any, set[Any]] = {}
+
+    def add(self, start: Any, end: Any, term: Term, num_parts: int) -> None:
+        ends = self.outgoing.setdefault(start, {})
+        if end in ends:
+            other, num_others = ends[end]
+            term, num_parts = Alternatives([*_parts(other, Alternatives), term]), num_parts + num_others
+        if num_parts > MAX_MACHINE_PARTS:
+            raise _too_large("MAX_MACHINE_PARTS", f"becomes a term of more than {MAX_MACHINE_PARTS} parts")
+        ends[end] = term, num_parts
+        self.incoming.setdefault(end, set()).add(start)
+
+    def num_passages(self, state: Any) -> int:
+        """Count the pairs of a way in and a way out."""
+        return len(self.incoming.get(state, ())) * len(self.outgoing.get(state, ()))
+
+    def eliminate(self, state: Any) -> None:
+        """Let every passage through a state lead past it."""
+        out = self.outgoing.pop(state, {})
+        into = {start: self.outgoing[start].pop(state) for start in self.incoming.pop(state, set()) - {state}}
+        loop, num_loop_parts = out.pop(state, (None, 0))
         middle = [] if loop is None else [KleeneStar(loop)]
-        into = [(start, edges.pop((start, end))) for start, end in list(edges) if end == state]
-        out = [(end, edges.pop((start, end))) for start, end in list(edges) if start == state]
-        for start, first in into:
-            for end, last in out:
-                add(start, end, Sequence([first, *middle, last]))
-    return edges.get((before, after), Alternatives([]))
+        # Long automata give flat sequences, not deep ones.
+        for end in out:
+            self.incoming[end].discard(state)
+        for start, (first, num_first) in into.items():
+            for end, (last, num_last) in out.items():
+                num_parts = num_first + num_loop_parts + num_last
+                terms = [*_parts(first, Sequence), *middle, *_parts(last, Sequence)]
+                self.add(start, end, Sequence(terms), num_parts)
+
+
+def _parts(term: Term, kind: type[Alternatives] | type[Sequence]) -> list[Term]:
+    return term.terms if isinstance(term, kind) else [term]
+
+
+def _too_large(limit: str, how: str) -> LimitError:
+    return LimitError(limit, f"the automaton {how}; write it as a pattern or a grammar")

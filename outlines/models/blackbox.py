@@ -121,7 +121,7 @@ class BlackBox(Provider, Model):
                     if piece is not None:
                         yield piece
             finally:
-                _close(stream)
+                _close(stream, "close")
 
 
 class AsyncBlackBox(Provider, AsyncModel):
@@ -150,7 +150,7 @@ class AsyncBlackBox(Provider, AsyncModel):
                     if piece is not None:
                         yield piece
             finally:
-                closing = _close(stream)
+                closing = _close(stream, "aclose", "close")
                 if inspect.isawaitable(closing):
                     await closing
 
@@ -160,7 +160,8 @@ def one_or_all(texts: list) -> Any:
     return texts[0] if len(texts) == 1 else texts
 
 
-def _close(stream: Any) -> Any:
-    """Close a stream that is left early, else its connection stays open; what `close` gives may be an awaitable."""
-    close = getattr(stream, "aclose", None) or getattr(stream, "close", None)
-    return close() if callable(close) else None
+def _close(stream: Any, *names: str) -> Any:
+    """Close a stream that is left early, else its connection stays open: by the first method that it has."""
+    methods = (getattr(stream, name, None) for name in names)
+    close = next(filter(callable, methods), None)
+    return None if close is None else close()

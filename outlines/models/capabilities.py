@@ -5,20 +5,20 @@ A row says which prompts and output types go in, and how a model may be called. 
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, get_args
 
 from outlines.exceptions import shorten
 from outlines.types.dsl import CFG, Choice, JsonSchema, Regex
-from outlines.types.utils import is_enum, is_literal, is_native_dict
+from outlines.types.utils import is_enum, is_literal, is_native_dict, is_typing_list
 
-__all__ = ["CAPABILITIES", "OUTPUTS", "PROMPTS", "Capability", "kind_of"]
+__all__ = ["CAPABILITIES", "OUTPUTS", "PROMPTS", "Capability", "capability_of", "kind_of"]
 
 #: Kinds of prompts, by the words of the docs' table: "images" are allowed beside the text of a list or a chat.
 PROMPTS = ("text", "list", "chat", "images", "audio", "video")
 
-#: Kinds of output types: "schema" is what describes JSON, "json" is `dict` (any JSON object), "choice" an Enum, a
-#: Literal or a Choice, "regex" all other regular types, "cfg" a grammar.
-OUTPUTS = ("schema", "json", "choice", "regex", "cfg")
+#: Kinds of output types: "schema" is what describes JSON, "list" a `list` of such, "json" is `dict` (any JSON object),
+#: "choice" an Enum, a Literal or a Choice, "regex" all other regular types, "cfg" a grammar.
+OUTPUTS = ("schema", "list", "json", "choice", "regex", "cfg")
 
 _EVERY_OUTPUT = frozenset(OUTPUTS)
 _TEXT = frozenset({"text"})
@@ -32,6 +32,8 @@ def kind_of(output_type: Any) -> str:
         return "json"
     if JsonSchema.is_json_schema(output_type):
         return "schema"
+    if is_typing_list(output_type) and all(map(JsonSchema.is_json_schema, get_args(output_type))):
+        return "list"
     if isinstance(output_type, CFG):
         return "cfg"
     if is_enum(output_type) or is_literal(output_type) or isinstance(output_type, Choice):
@@ -122,6 +124,7 @@ class Capability(NamedTuple):
 
 _OUTPUT_WORDS = {
     "schema": "a pydantic model, dataclass, TypedDict, genson builder or JsonSchema (wrap a raw schema in it)",
+    "list": "a list of such a type",
     "json": "dict, for any JSON object",
     "choice": "an Enum, a Literal or a Choice",
     "regex": "any type that has a regular expression",
@@ -156,7 +159,7 @@ _ROWS = (
         "from_gemini",
         "gemini",
         _VISION,
-        frozenset({"schema", "choice"}),
+        frozenset({"schema", "list", "choice"}),
         regex_refusal="Neither regex-based structured outputs nor other patterns are available with {name}.",
     ),
     Capability("LMStudio", "from_lmstudio", "lmstudio", _VISION, frozenset({"schema"}), has_async=True),
@@ -243,3 +246,20 @@ _ROWS = (
 
 #: By the name of the model's class.
 CAPABILITIES: dict[str, Capability] = {row.name: row for row in _ROWS}
+
+
+def capability_of(model: Any) -> Capability:
+    """Give the row of a model, or of the first of its classes that has one.
+
+    Raises
+    ------
+    ValueError
+        If it is no model of ours.
+    """
+    row = getattr(model, "capability", None)
+    if row is not None:
+        return row
+    for each in type(model).__mro__:
+        if each.__name__ in CAPABILITIES:
+            return CAPABILITIES[each.__name__]
+    raise ValueError(f"{type(model).__name__} is not a model of outlines: make one, as with `from_openai`")

@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator, Iterator
-from typing import Any
+from typing import Any, get_args
 
 from outlines.exceptions import GenerationError, shorten
 from outlines.inputs import Chat
 from outlines.models.base import AsyncModel, Model
-from outlines.models.capabilities import CAPABILITIES, kind_of
+from outlines.models.capabilities import capability_of, kind_of
 from outlines.models.utils import set_additional_properties_false_json_schema
-from outlines.types.dsl import JsonSchema, Term, python_types_to_terms
+from outlines.types.dsl import JsonSchema, python_types_to_terms
 
 __all__ = ["AsyncCheckedModel", "CheckedModel", "Judge", "checked"]
 
@@ -39,14 +39,12 @@ class Judge:
     """
 
     def __init__(self, output_type: Any):
-        from outlines.engine import Constraint, Vocabulary
+        from outlines.insight import byte_constraint  # it needs NumPy
 
         term = python_types_to_terms(output_type)
-        self._schema = _with_any_white_space(term)
-        vocabulary = Vocabulary(
-            [*(bytes([byte]) for byte in range(256)), None], eos_token_ids=[256], cache=False
-        )
-        self._constraint = Constraint(self._schema or term, vocabulary)
+        schema = term if isinstance(term, JsonSchema) else None
+        self._schema = _list_schema(output_type) if kind_of(output_type) == "list" else _value_schema(schema)
+        self._constraint = byte_constraint(_with_any_white_space(schema) if schema else term)
 
     def problem(self, text: str | None) -> str | None:
         """Give what is wrong with a text, None if nothing is."""
@@ -69,20 +67,49 @@ class Judge:
         import jsonschema
 
         try:
-            value = json.loads(text)
+            value = json.loads(text, parse_constant=_refuse_constant, object_pairs_hook=_object)
         except ValueError as error:
             return f"it is not JSON: {error}"
-        schema = json.loads(self._schema.schema)
-        if self._schema.is_closed:
-            set_additional_properties_false_json_schema(schema)
-        validator = jsonschema.Draft202012Validator(schema, format_checker=jsonschema.FormatChecker())
-        first = next(iter(validator.iter_errors(value)), None)
+        except RecursionError:
+            return "it is nested too deep"
+        kind = jsonschema.validators.validator_for(self._schema, default=jsonschema.Draft202012Validator)
+        validator = kind(self._schema, format_checker=jsonschema.FormatChecker())
+        try:
+            first = next(iter(validator.iter_errors(value)), None)
+        except RecursionError:
+            return "it is nested too deep"
         return None if first is None else f"at {first.json_path}: {shorten(first.message, 200)}"
 
 
-def _with_any_white_space(term: Term) -> JsonSchema | None:
-    if not isinstance(term, JsonSchema):
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"{name} is no number of JSON")
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    value = dict(pairs)
+    if len(value) < len(pairs):
+        raise ValueError("a name stands twice in an object")
+    return value
+
+
+def _value_schema(schema: JsonSchema | None) -> Any:
+    """Give a schema for its values, closed where it's a class that is."""
+    if schema is None:
         return None
+    value = json.loads(schema.schema)
+    return set_additional_properties_false_json_schema(value) if schema.is_closed else value
+
+
+def _list_schema(output_type: Any) -> dict[str, Any]:
+    """Give the schema of a list of a JSON-like type."""
+    (item,) = get_args(output_type)
+    schema = _value_schema(item if isinstance(item, JsonSchema) else JsonSchema(item))
+    if isinstance(schema, dict):
+        schema = {"$id": "urn:outlines:item", **schema}  # its references are within itself
+    return {"type": "array", "items": schema}
+
+
+def _with_any_white_space(term: JsonSchema) -> JsonSchema:
     if term.whitespace_pattern is not None:
         return term
     schema = JsonSchema(term.schema, _JSON_WHITE_SPACE)
@@ -99,9 +126,7 @@ class _Checks:
         self.model = model
         self.attempts = attempts
         self.type_adapter = model.type_adapter
-        self.capability = (
-            getattr(model, "capability", None) or CAPABILITIES[type(model).__name__.removeprefix("Async")]
-        )
+        self.capability = capability_of(model)
 
     def _judge(self, output_type: Any) -> tuple[Judge | None, Any]:
         """Give the judge, and what the provider is to enforce: nothing, if it doesn't take the type."""
@@ -232,7 +257,7 @@ def checked(model: Any, attempts: int = 3) -> CheckedModel | AsyncCheckedModel:
     ValueError
         If `attempts` is below 1, or the model is steered by our own engine, so that there is nothing to check.
     """
-    row = CAPABILITIES.get(type(model).__name__)
-    if row is not None and row.is_steered:
+    row = capability_of(model)
+    if row.is_steered:
         raise ValueError(f"{row.name} is steered by our own engine: its texts need no check")
     return (AsyncCheckedModel if isinstance(model, AsyncModel) else CheckedModel)(model, attempts)

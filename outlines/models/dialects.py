@@ -1,6 +1,11 @@
 """What providers are known to make of a JSON Schema: what they refuse, and what they take and don't enforce.
 
-The table is what their documentation says, and no more; a provider that isn't in it takes its schemas as they are.
+Where it comes from, as read in November 2026: OpenAI's guide to structured outputs names compositions, conditions and
+the strict rules; counts and names of properties it refuses by name only for fine-tuned models, and elsewhere leaves
+them out of what is supported. llama.cpp's `grammars/README.md` names what its grammars lack, but for `propertyNames`,
+counts of properties and `multipleOf`, which it doesn't list either way; that Ollama and LM Studio do as llama.cpp
+does is inferred. Gemini's reference of `Schema` lists what is taken, and says that the rest is ignored. TGI's row
+isn't from documentation, and is unverified. A provider that isn't in the table takes its schemas as they are.
 """
 
 from __future__ import annotations
@@ -35,21 +40,27 @@ class Dialect(NamedTuple):
     ----------
     refused, ignored : frozenset of str
         Keywords for which a request fails, and those that change nothing.
+    has_integer_bounds : bool
+        Whether `minimum` and the like are enforced for integers alone.
     is_strict : bool
         Whether every object must be closed, and must require all of its properties, and the whole must be an object.
     """
 
     refused: frozenset[str] = frozenset()
     ignored: frozenset[str] = frozenset()
+    has_integer_bounds: bool = False
     is_strict: bool = False
 
 
 _CONDITIONS = _words("if then else dependentRequired dependentSchemas dependencies")
 _COUNTS = _words("minProperties maxProperties contains minContains maxContains uniqueItems")
+_BOUNDS = _words("minimum maximum exclusiveMinimum exclusiveMaximum")
 _OPEN_NAMES = _words("patternProperties propertyNames unevaluatedProperties unevaluatedItems")
 
 #: llama.cpp writes a grammar of the schema, without these; Ollama and LM Studio run it.
-_LLAMACPP = Dialect(ignored=_CONDITIONS | _COUNTS | _OPEN_NAMES | _words("not multipleOf"))
+_LLAMACPP = Dialect(
+    ignored=_CONDITIONS | _COUNTS | _OPEN_NAMES | _words("not multipleOf"), has_integer_bounds=True
+)
 
 #: By the name of the model's class.
 DIALECTS: dict[str, Dialect] = {
@@ -69,7 +80,8 @@ DIALECTS: dict[str, Dialect] = {
         refused=_words("not if then else"),
         ignored=_COUNTS
         | _OPEN_NAMES
-        | _words("minimum maximum exclusiveMinimum exclusiveMaximum multipleOf")
+        | _BOUNDS
+        | _words("multipleOf")
         | _words("dependentRequired dependentSchemas dependencies"),
     ),
 }
@@ -111,6 +123,8 @@ def schema_problems(schema: Any, provider: str) -> list[str]:
         place = pointer or "the schema"
         problems += [f"{place}: `{word}` is refused" for word in part if word in dialect.refused]
         problems += [f"{place}: `{word}` is not enforced" for word in part if word in dialect.ignored]
+        if dialect.has_integer_bounds and part.get("type") != "integer":
+            problems += [f"{place}: `{word}` is only enforced for integers" for word in part if word in _BOUNDS]
         if dialect.is_strict:
             problems += _open_parts(pointer, part)
     return problems

@@ -95,6 +95,8 @@ class _Writer:
             for symbol in rule.expansion:
                 right += (name_of(symbol), *skip) if symbol.is_term else (name_of(symbol),)
             self.rules.setdefault(name_of(rule.origin), []).append(tuple(right))
+        if len(self.rules) > MAX_RULES:
+            raise LimitError("MAX_RULES", f"the grammar for the server has more than {MAX_RULES} rules")
         first = name_of(lark.grammar.NonTerminal(start))
         _without_left_recursion(self.rules)
         if ignored:
@@ -139,22 +141,26 @@ class _Writer:
 
     def _join_chains(self, kept: set[str]) -> None:
         """Write rules that have one way and are used once where they are used: literals come out as such."""
-        uses: dict[str, int] = {}
-        for right in self.rules.values():
+        users: dict[str, list[str]] = {}
+        for name, right in self.rules.items():
             for each in right:
-                for part in each:
-                    uses[part] = uses.get(part, 0) + 1
+                for part in filter(self.rules.__contains__, each):
+                    users.setdefault(part, []).append(name)
         for name in reversed(list(self.rules)):
-            right = self.rules.get(name, [])
-            if name not in kept and len(right) == 1 and uses.get(name) == 1 and name not in right[0]:
-                for other, ways in self.rules.items():
-                    if any(name in each for each in ways):
-                        self.rules[other] = [_put(each, name, right[0]) for each in ways]
+            right = self.rules[name]
+            if name not in kept and len(right) == 1 and len(users.get(name, ())) == 1 and name not in right[0]:
+                (user,) = users[name]
+                self.rules[user] = [_put(each, name, right[0]) for each in self.rules[user]]
+                for part in filter(self.rules.__contains__, right[0]):
+                    users[part] = [user if each == name else each for each in users[part]]
                 del self.rules[name]
 
 
 def _put(each: _Sequence, name: str, parts: _Sequence) -> _Sequence:
-    return tuple(new for part in each for new in (parts if part == name else (part,)))
+    if name not in each:
+        return each
+    place = each.index(name)  # it stands once
+    return each[:place] + parts + each[place + 1 :]
 
 
 def _expression(pattern: Any) -> Expression:
@@ -232,25 +238,20 @@ def _without_left_recursion(rules: dict[str, list[_Sequence]]) -> None:
     LimitError
         If the rewriting multiplies the rules beyond MAX_RULES.
     """
-    names = list(rules)
-    place = {name: i for i, name in enumerate(names)}
-    for name in names:
-        if any(
-            place.get(each[0], -1) == place[name] or _begins(rules, each[0], name)
-            for each in rules[name]
-            if each
-        ):
-            for earlier in names[: place[name]]:
-                if _begins(rules, earlier, name):
+    for names in _circles(_beginnings(rules, set())):
+        for i, name in enumerate(names):
+            for earlier in names[:i]:
+                num_begun = sum(each[:1] == (earlier,) for each in rules[name])
+                if num_begun * len(rules[earlier]) > MAX_RULES:
+                    raise LimitError(
+                        "MAX_RULES", f"the left recursion of {name} takes more than {MAX_RULES} rules"
+                    )
+                if num_begun:
                     rules[name] = [
                         begun + each[1:] if each[:1] == (earlier,) else each
                         for each in rules[name]
                         for begun in (rules[earlier] if each[:1] == (earlier,) else [()])
                     ]
-                if len(rules[name]) > MAX_RULES:
-                    raise LimitError(
-                        "MAX_RULES", f"the left recursion of {name} takes more than {MAX_RULES} rules"
-                    )
             again = [each[1:] for each in rules[name] if each[:1] == (name,) and len(each) > 1]
             others = [each for each in rules[name] if each[:1] != (name,)]
             if again:
@@ -259,41 +260,81 @@ def _without_left_recursion(rules: dict[str, list[_Sequence]]) -> None:
                 rules[rest] = [(*each, rest) for each in again] + [()]
             else:
                 rules[name] = others
-    empty = _nullable(rules)
+    for names in _circles(_beginnings(rules, _nullable(rules))):
+        raise ConstraintError(
+            f"rule {names[0]} begins with itself behind parts that may be empty, which the server can't read; "
+            "take the empty alternatives out"
+        )
+
+
+def _beginnings(rules: dict[str, list[_Sequence]], empty: set[str]) -> dict[str, set[str]]:
+    """Give for each rule those that its texts may begin with, behind what is in `empty`."""
+    found: dict[str, set[str]] = {name: set() for name in rules}
     for name, right in rules.items():
         for each in right:
             for part in each:
-                if part == name or _begins(rules, part, name, empty):
-                    raise ConstraintError(
-                        f"rule {name} begins with itself behind parts that may be empty, which the server can't read; "
-                        "take the empty alternatives out"
-                    )
+                if part in rules:
+                    found[name].add(part)
                 if part not in empty:
                     break
+    return found
 
 
-def _begins(rules: dict[str, list[_Sequence]], start: str, name: str, empty: set[str] = frozenset()) -> bool:  # type: ignore[assignment]
-    """Tell whether a text of `start` may begin with one of `name`."""
-    seen, todo = {start}, [start]
-    while todo:
-        for each in rules.get(todo.pop(), ()):
-            for part in each:
-                if part == name:
-                    return True
-                if part not in seen:
-                    seen.add(part)
-                    todo.append(part)
-                if part not in empty:
+def _circles(edges: dict[str, set[str]]) -> list[list[str]]:
+    """Give the groups of names that lead to each other, and those that lead to themselves (Tarjan), in their order."""
+    place = {name: i for i, name in enumerate(edges)}
+    number: dict[str, int] = {}
+    lowest: dict[str, int] = {}
+    path: list[str] = []
+    on_path: set[str] = set()
+    circles = []
+    for root in edges:
+        todo = [] if root in number else [(root, iter(edges[root]))]
+        while todo:
+            name, following = todo[-1]
+            if name not in number:
+                number[name] = lowest[name] = len(number)
+                path.append(name)
+                on_path.add(name)
+            for other in following:
+                if other not in number:
+                    todo.append((other, iter(edges[other])))
                     break
-    return False
+                if other in on_path:
+                    lowest[name] = min(lowest[name], number[other])
+            else:
+                todo.pop()
+                if todo:
+                    above = todo[-1][0]
+                    lowest[above] = min(lowest[above], lowest[name])
+                if lowest[name] == number[name]:
+                    start = len(path) - 1
+                    while path[start] != name:
+                        start -= 1
+                    group = path[start:]
+                    del path[start:]
+                    on_path.difference_update(group)
+                    if len(group) > 1 or name in edges[name]:
+                        circles.append(sorted(group, key=place.__getitem__))
+    return circles
 
 
 def _nullable(rules: dict[str, list[_Sequence]]) -> set[str]:
-    empty: set[str] = set()
-    while True:
-        more = {
-            n for n, right in rules.items() if n not in empty and any(set(each) <= empty for each in right)
-        }
-        if not more:
-            return empty
-        empty |= more
+    """Give the rules that may be empty."""
+    waiting: dict[str, list[tuple[str, set[str]]]] = {}  # by a part: the rules that are empty if these parts are
+    found = {name for name, right in rules.items() if () in right}
+    for name, right in rules.items():
+        for each in right:
+            if each and all(part in rules for part in each):
+                parts = set(each)
+                for part in parts:
+                    waiting.setdefault(part, []).append((name, parts))
+    todo = list(found)
+    while todo:
+        part = todo.pop()
+        for name, parts in waiting.get(part, ()):
+            parts.discard(part)
+            if not parts and name not in found:
+                found.add(name)
+                todo.append(name)
+    return found

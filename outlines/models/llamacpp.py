@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterator
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -47,7 +46,7 @@ class LlamaCppTokenizer(Tokenizer):
             self.vocabulary = self._hf_tokenizer.get_vocab()
         except AttributeError:  # the usual case: it has llama.cpp's own
             vocab = llama_cpp.llama_model_get_vocab(model.model)
-            for token in range(llama_cpp.llama_vocab_n_tokens(vocab)):
+            for token in range(model.n_vocab()):
                 piece = _piece(llama_cpp, vocab, token, special=True)
                 if piece is not None:
                     self.vocabulary[piece.decode("utf-8", errors="replace")] = token
@@ -139,7 +138,7 @@ class LlamaCpp(Model):
 
         llama_cpp = import_sdk("llama_cpp", "llamacpp")
         vocab = llama_cpp.llama_model_get_vocab(self.model.model)
-        texts = _token_bytes(llama_cpp, vocab)
+        texts = _token_bytes(llama_cpp, vocab, self.model.n_vocab())
         ends = [token for token in range(len(texts)) if llama_cpp.llama_vocab_is_eog(vocab, token)]
         return Vocabulary(texts, eos_token_ids=ends)
 
@@ -156,19 +155,10 @@ class LlamaCpp(Model):
     def generate(
         self, model_input: str | Chat, output_type: OutlinesLogitsProcessor | None = None, **kwargs: Any
     ) -> str:
-        """Generate text for one prompt; keyword arguments are for llama-cpp-python.
-
-        Warns
-        -----
-        UserWarning
-            If the text ended for want of `max_tokens` before it was complete.
-        """
+        """Generate text for one prompt; keyword arguments are for llama-cpp-python."""
         choice = self._call(model_input, output_type, kwargs)["choices"][0]
         self.model.reset()
-        text = choice["text"] if "text" in choice else choice["message"]["content"]
-        if choice.get("finish_reason") == "length":
-            _warn_if_incomplete(text, output_type)
-        return text
+        return choice["text"] if "text" in choice else choice["message"]["content"]
 
     def generate_batch(self, model_input: list, output_type: Any = None, **kwargs: Any) -> list:
         """Raise NotImplementedError."""
@@ -188,21 +178,9 @@ class LlamaCpp(Model):
         return call(prompt, logits_processor=self.type_adapter.format_output_type(processor), **kwargs)
 
 
-def _warn_if_incomplete(text: str, processor: Any) -> None:
-    """Say so if a text that was cut off isn't whole; other processors than ours can't tell."""
-    is_complete = getattr(processor, "is_complete", None)
-    if is_complete is not None and not is_complete(text):
-        warnings.warn(
-            "the text ended before the output type was complete: raise `max_tokens`",
-            UserWarning,
-            stacklevel=4,
-        )
-
-
-def _token_bytes(llama_cpp: Any, vocab: Any) -> list[bytes | None]:
+def _token_bytes(llama_cpp: Any, vocab: Any, num_tokens: int) -> list[bytes | None]:
     """Give what llama.cpp writes for each token; nothing for control and unknown tokens, which are special."""
-    tokens = range(llama_cpp.llama_vocab_n_tokens(vocab))
-    return [_piece(llama_cpp, vocab, token, special=False) or None for token in tokens]
+    return [_piece(llama_cpp, vocab, token, special=False) or None for token in range(num_tokens)]
 
 
 def _piece(llama_cpp: Any, vocab: Any, token: int, special: bool) -> bytes | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 from types import ModuleType
 from typing import Any
 
@@ -18,7 +17,7 @@ def import_sdk(name: str, extra: str) -> ModuleType:
         If it isn't installed; the message names the extra that brings it.
     """
     try:
-        return importlib.import_module(name)
+        return __import__(name, fromlist=[""])  # as an import statement does, hooks included
     except ImportError as error:
         raise ImportError(
             f"`{name}` can't be imported ({error}). Install it: pip install 'outlines[{extra}]'"

@@ -278,23 +278,27 @@ class Transformers(Model):
         if self.model.config.is_encoder_decoder:  # the decoder's own prompt
             start = output_type.prompt_length if constraints else 1  # type: ignore[union-attr]
 
-        named = kwargs.get("eos_token_id") or [
-            self.hf_tokenizer.eos_token_id,
-            *self._generation_eos_token_ids(),
-        ]
-        ends = {named} if isinstance(named, int) else set(named)
+        config = kwargs.get("generation_config") or self.model.generation_config
+        named = _as_list(kwargs.get("eos_token_id"))
+        ends = named or [self.hf_tokenizer.eos_token_id, *_as_list(config.eos_token_id)]
+        padding = _as_list(kwargs.get("pad_token_id", config.pad_token_id))
+        stop_strings = _as_list(kwargs.get("stop_strings", config.stop_strings))
         num_samples = len(sequences) // len(model_input)
         details: list[list[Details]] = [[] for _ in model_input]
         for row, (ids, row_scores) in enumerate(zip(sequences[:, start:].tolist(), scores, strict=True)):
             constraint = constraints[row // num_samples] if constraints else None
             length = next((place for place, token in enumerate(ids, 1) if token in ends), None)
             ids = ids[:length]
+            while length is None and ids and ids[-1] in padding:  # a stop string ended this row before others
+                ids.pop()
+            text = self._text(ids, constraint)
+            is_cut_off = length is None and not any(stop in text for stop in stop_strings)
             details[row // num_samples].append(
                 Details(
-                    self._text(ids, constraint),
+                    text,
                     ids,
                     row_scores and row_scores[: len(ids)],
-                    "length" if length is None else "stop",
+                    "length" if is_cut_off else "stop",
                     None if constraint is None else _is_complete(ids, constraint),
                 )
             )
@@ -395,8 +399,7 @@ class Transformers(Model):
         return {} if set(named) <= set(self._generation_eos_token_ids()) else {"eos_token_id": list(named)}
 
     def _generation_eos_token_ids(self) -> list[int]:
-        named = self.model.generation_config.eos_token_id
-        return [] if named is None else [named] if isinstance(named, int) else list(named)
+        return _as_list(self.model.generation_config.eos_token_id)
 
     def _generate_output_seq(self, prompts: list, inputs: dict[str, Any], **kwargs: Any) -> torch.Tensor:
         """Generate; cut off the prompts of a decoder-only model. int64 [B, length], B = prompts x samples."""
@@ -532,6 +535,11 @@ def _constraints(processor: OutlinesLogitsProcessor | None, num_prompts: int) ->
     return None if all(each is None for each in constraints) else constraints
 
 
+def _as_list(setting: Any) -> list:
+    """Give the values of a setting of `generate` that may be None, one value or several."""
+    return [] if setting is None else [setting] if isinstance(setting, int | str) else list(setting)
+
+
 def _is_complete(ids: list[int], constraint: Any | None) -> bool:
     """Say whether the text of these tokens, as far as the end of the sequence, is a whole one."""
     from outlines.engine import FINISHED
@@ -550,7 +558,8 @@ def _warn_of_incomplete(is_complete: list[bool]) -> None:
     if not all(is_complete):
         warnings.warn(
             f"{is_complete.count(False)} of {len(is_complete)} texts ended before the output type was "
-            "complete: raise `max_new_tokens` (or ask for fewer beams, if there are fewer texts than beams)",
+            "complete: raise `max_new_tokens` (or leave out `stop_strings`; or ask for fewer beams, if there are fewer "
+            "texts than beams)",
             UserWarning,
             stacklevel=2,
         )

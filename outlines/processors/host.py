@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from typing_extensions import override
 
-from outlines.engine import DEAD, FINISHED
+from outlines.engine import FINISHED
 from outlines.processors.base_logits_processor import OutlinesLogitsProcessor
 from outlines.rows import Words
 
@@ -76,20 +76,6 @@ class HostConstraintLogitsProcessor(OutlinesLogitsProcessor):
                 state = path[-1]
                 path.append(state if state == FINISHED else self.constraint.next_state(state, token))
         return self._mask(logits, [self.constraint.row(path[-1]).copy() for path in self._paths])
-
-    def is_complete(self, text: str) -> bool:
-        """Say whether a text, which may have been cut off, is a whole one."""
-        token_of = {
-            each[0]: token
-            for token, each in enumerate(self.constraint.vocabulary.tokens)
-            if each and len(each) == 1
-        }
-        state = self.constraint.start_state
-        for byte in text.encode():
-            if byte not in token_of:  # it can't be followed byte by byte
-                return False
-            state = self.constraint.next_state(state, token_of[byte])
-        return state != DEAD and self.constraint.is_accepting(state)
 
     def _common_length(self, before: np.ndarray, ids: np.ndarray) -> int:
         """Give how many generated tokens two rows of ids begin with in common."""

@@ -17,7 +17,7 @@ from typing import Any
 import torch
 
 from outlines.device import Arena, BatchMatcher
-from outlines.engine import FINISHED
+from outlines.engine import FINISHED, UNCONSTRAINED
 from outlines.kernels import layout
 
 __all__ = ["DeviceFollower", "follow_on_host"]
@@ -62,6 +62,8 @@ class DeviceFollower:
         kinds: dict[int, int] = {}
         numbers = [kinds.setdefault(id(each), len(kinds)) for each in constraints]
         self._kind = torch.tensor(numbers, device=self.device)
+        free = [row for row, each in enumerate(constraints) if each is None]
+        self._free = torch.tensor(free, device=self.device) if free else None
         if self.device.type == "cuda":
             self._stream = torch.cuda.Stream(self.device)
             self.batch.lines.record_stream(self._stream)
@@ -78,9 +80,10 @@ class DeviceFollower:
         if self.device.type == "cuda":
             self._stream.wait_stream(torch.cuda.current_stream(self.device))
         with self._on_stream():
-            self._advance(input_ids)
             if self.device.type == "cuda":
-                input_ids.record_stream(self._stream)
+                for ids in (input_ids, self._ids):  # whoever made them may let them go meanwhile
+                    ids.record_stream(self._stream)
+            self._advance(input_ids)
         self._ahead = input_ids
 
     def follow(self, input_ids: torch.Tensor) -> None:
@@ -121,9 +124,16 @@ class DeviceFollower:
     def _advance(self, ids: torch.Tensor) -> None:
         """Advance all rows by their last ids, and send for the flags: whether the ids before are the known ones."""
         is_same = (ids[:, :-1] == self._ids).all()
-        self.batch.advance(ids[:, -1:])
+        self._take(ids)
         self._lengths.append(ids.shape[1] - 1)
         self._send(is_same)
+
+    def _take(self, ids: torch.Tensor) -> None:
+        """Take the last id of each row. A free row stays free, whatever it ends with."""
+        with self.batch.arena.lock:
+            self.batch.advance(ids[:, -1:])
+            if self._free is not None:
+                self.batch.states.index_fill_(0, self._free, UNCONSTRAINED)
 
     def _send(self, is_same: torch.Tensor) -> None:
         flags = torch.cat([self.batch.lines.view(-1), is_same.view(1).int()])
@@ -175,7 +185,7 @@ class DeviceFollower:
         self.batch.forget()
         self._lengths.clear()
         self.batch.reorder(parents)
-        self.batch.advance(ids[:, -1:])
+        self._take(ids)
         self.batch.forget()
         self._send(is_same)
         return self._settle(ids)

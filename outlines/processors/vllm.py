@@ -17,14 +17,13 @@ import torch
 from typing_extensions import override
 from vllm.v1.sample.logits_processor import LogitsProcessor, MoveDirectionality
 
+from outlines.device import BatchMatcher
 from outlines.engine import DEAD, FINISHED, Constraint, Vocabulary
 from outlines.exceptions import ConstraintError, shorten
-from outlines.kernels import dispatch
 from outlines.types.dsl import CFG, JsonSchema, Regex, Term, python_types_to_terms, to_regex
 
 __all__ = ["ConstraintLogitsProcessor", "constraint_args"]
 
-UNCONSTRAINED = -1  # the kernel's row for a request that is left alone
 _KEY = "outlines"
 _NUM_CONSTRAINTS = 256  # kept for requests to come
 
@@ -85,18 +84,21 @@ class _Request:
 class ConstraintLogitsProcessor(LogitsProcessor):
     """Masks, in one launch, the logits of all requests of a batch that bring a constraint.
 
+    vLLM gives the tokens to the host, so states are followed there. Rows lie in the device's tables: each is brought
+    there once, and a step brings one number a request.
+
     Parameters
     ----------
     vllm_config
         vLLM's configuration, whose tokenizer is read.
     device, is_pin_memory
-        Where the logits are, and whether host memory for copies there is pinned.
+        Where the logits are, and whether host memory for copies there is pinned; as vLLM gives them, not read.
     """
 
     def __init__(self, vllm_config: Any, device: torch.device, is_pin_memory: bool):
         self._vocabulary = _read_vocabulary(vllm_config.model_config)
-        self._is_pin_memory = is_pin_memory
         self._requests: dict[int, _Request] = {}  # by place in the batch
+        self._batch: BatchMatcher | None = None  # None when the requests are others than those it was made for
         self._compiled = lru_cache(maxsize=_NUM_CONSTRAINTS)(self._compile)
 
     @classmethod
@@ -125,6 +127,7 @@ class ConstraintLogitsProcessor(LogitsProcessor):
         """Follow vLLM's changes of the batch: requests removed, added, moved and swapped, in this order."""
         if batch_update is None:
             return
+        self._batch = None
         for index in batch_update.removed:
             self._requests.pop(index, None)
         for index, params, _, output_tokens in batch_update.added:
@@ -143,29 +146,15 @@ class ConstraintLogitsProcessor(LogitsProcessor):
 
     @override
     def apply(self, logits: torch.Tensor) -> torch.Tensor:
-        """Write -inf over forbidden logits [B, V], in place; requests in equal states share a row."""
+        """Write -inf over forbidden logits [B, V], in place."""
         if not self._requests:
             return logits
-        num_words = self._vocabulary.num_words
-        rows: dict[tuple[int, int], int] = {}
-        row = [UNCONSTRAINED] * len(logits)
-        words: list[Any] = []
-        for index, request in self._requests.items():
-            state = request.follow()
-            key = id(request.constraint), state
-            if key not in rows:
-                rows[key] = len(words)
-                words.append(request.constraint.row(state).copy())
-            row[index] = rows[key]
-        # One buffer, so one copy to the device: the words of all rows, and behind them each request's row.
-        split = len(words) * num_words
-        staging = torch.empty(split + len(row), dtype=torch.int32, pin_memory=self._is_pin_memory)
-        host = staging.numpy()
-        for place, each in enumerate(words):
-            host[place * num_words : (place + 1) * num_words] = each
-        host[split:] = row
-        staged = staging.to(logits.device, non_blocking=True)
-        dispatch.mask(logits, staged[:split].view(len(words), num_words), staged[split:])
+        requests = [self._requests.get(index) for index in range(len(logits))]
+        if self._batch is None or len(self._batch) != len(requests):
+            constraints = [None if each is None else each.constraint for each in requests]
+            self._batch = BatchMatcher(constraints, logits.device)
+        self._batch.set_host_states([0 if each is None else each.follow() for each in requests])
+        self._batch.mask_logits(logits)
         return logits
 
     def _compile(self, text: str) -> Constraint:

@@ -26,6 +26,8 @@ from outlines.types.dsl import (
     one_or_more,
     optional,
     regex,
+    until,
+    without,
     zero_or_more,
 )
 from outlines.types.extras import load_extra
@@ -106,8 +108,10 @@ __all__ = [
     "slug",
     "string",
     "time",
+    "until",
     "uuid4",
     "whitespace",
+    "without",
     "zero_or_more",
 ]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 from outlines.exceptions import shorten
@@ -96,6 +96,14 @@ class JsonOptions:
 
             if not isinstance(self.registry, Registry):
                 raise TypeError(f"registry: expected a referencing.Registry, got {shorten(self.registry)}")
+
+    def beyond_white_space(self) -> list[str]:
+        """Write the options that aren't as usual, that of the white space apart: `max_depth=3`."""
+        return [
+            f"{option.name}={shorten(getattr(self, option.name))}"
+            for option in fields(self)
+            if option.name != "whitespace_pattern" and getattr(self, option.name) != option.default
+        ]
 
 
 DEFAULTS = JsonOptions()

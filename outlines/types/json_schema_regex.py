@@ -43,17 +43,29 @@ _FORMATS = {
 MAX_RECURSION = 3
 MAX_ANY_DEPTH = 2
 
-#: What narrows a value, and has no pattern.
-_NOT_ENFORCED = frozenset(
-    """
-    minimum maximum exclusiveMinimum exclusiveMaximum multipleOf uniqueItems contains minContains maxContains
-    minProperties maxProperties patternProperties propertyNames dependentRequired dependentSchemas dependencies
-    unevaluatedItems unevaluatedProperties
-    """.split()
-)
-_COUNTS = ("minProperties", "maxProperties")  # of an object without declared members
-#: What a pattern is made of, the first that is there; the others beside it are left out.
-_CHOSEN = ("properties", "allOf", "anyOf", "oneOf", "prefixItems", "enum", "const", "$ref")
+#: What narrows the values of each type, and those of all.
+_NARROWS = {
+    "string": "minLength maxLength pattern format",
+    "number": "minimum maximum exclusiveMinimum exclusiveMaximum multipleOf",
+    "array": "items prefixItems additionalItems minItems maxItems uniqueItems contains minContains maxContains "
+    "unevaluatedItems",
+    "object": "properties required additionalProperties patternProperties propertyNames minProperties maxProperties "
+    "dependentRequired dependentSchemas dependencies unevaluatedProperties",
+}
+_NARROWS_ALL = "type allOf anyOf oneOf enum const $ref $dynamicRef"
+#: What a pattern is made of, the first that is there, and what it takes into account of the rest.
+_CHOSEN = {
+    "properties": "required additionalProperties",
+    "allOf": "",
+    "anyOf": "",
+    "oneOf": "",
+    "prefixItems": "items additionalItems minItems maxItems",
+    "enum": "",
+    "const": "",
+    "$ref": "",
+    "type": f"{_NARROWS['string']} items additionalItems minItems maxItems additionalProperties minProperties "
+    "maxProperties",
+}
 _REFUSED = ("not", "if", "then", "else")
 
 
@@ -120,13 +132,7 @@ class _Writer:
         for keyword in _REFUSED:
             if keyword in schema:
                 _refuse(place, f"{keyword!r} has no pattern")
-        is_free = schema.get("type") == "object" and "properties" not in schema
-        self.not_enforced += [
-            f"{place}/{keyword}"
-            for keyword in schema
-            if keyword in _NOT_ENFORCED and not (is_free and keyword in _COUNTS)
-        ]
-        self.not_enforced += [f"{place}/{keyword}" for keyword in _CHOSEN if keyword in schema][1:]
+        self.not_enforced += [f"{place}/{keyword}" for keyword in _left_out(schema)]
         if "properties" in schema:
             return self.object_of(schema, place, within)
         if "allOf" in schema:
@@ -195,14 +201,12 @@ class _Writer:
 
     def string(self, schema: dict[str, Any], place: str) -> str:
         """Write strings by their lengths, else by their pattern, else by their format."""
-        low, high = schema.get("minLength"), schema.get("maxLength")
-        has_length = low is not None or high is not None
+        low, high = _counts(schema, "minLength", "maxLength", place)
+        has_length = "minLength" in schema or high is not None
         named = [keyword for keyword in ("pattern", "format") if keyword in schema]
         self.not_enforced += [f"{place}/{keyword}" for keyword in (named if has_length else named[1:])]
         if has_length:
-            if low is not None and high is not None and low > high:
-                _refuse(place, f"'minLength' {low} is above 'maxLength' {high}")
-            return f'"{_CHARACTER}{_bounds(low or 0, high)}"'
+            return f'"{_CHARACTER}{_bounds(low, high)}"'
         if "pattern" in schema:
             pattern = schema["pattern"]
             pattern = pattern[1:] if pattern.startswith("^") else pattern
@@ -222,7 +226,7 @@ class _Writer:
             if "items" in schema
             else self.anything(MAX_ANY_DEPTH - 1)
         )
-        low, high = schema.get("minItems", 0), schema.get("maxItems")
+        low, high = _counts(schema, "minItems", "maxItems", place)
         if item is None:  # too deep
             return None if low else rf"\[{self.space}\]"
         return self.list_of(item, low, high)
@@ -281,10 +285,10 @@ class _Writer:
             return rf"\{{{self.space}\}}"
         else:
             value = self.anything(MAX_ANY_DEPTH - 1)
-        low = schema.get("minProperties", 0)
+        low, high = _counts(schema, "minProperties", "maxProperties", place)
         if value is None:
             return None if low else rf"\{{{self.space}\}}"
-        return self.pairs_of(value, low, schema.get("maxProperties"))
+        return self.pairs_of(value, low, high)
 
     def pairs_of(self, value: str, low: int, high: int | None) -> str:
         space = self.space
@@ -311,6 +315,43 @@ def _refuse(place: str, problem: str) -> NoReturn:
     raise ValueError(f"{place or 'the schema'}: {problem}, so it can't be written as a regular expression")
 
 
+def _left_out(schema: dict[str, Any]) -> list[str]:
+    """List the keywords that narrow what is written, and that the pattern takes no account of."""
+    chosen = next((keyword for keyword in _CHOSEN if keyword in schema), None)
+    if chosen is None:
+        return []
+    taken = {chosen, *_CHOSEN[chosen].split()}
+    types = _types(schema)
+    written = [set(_NARROWS)]  # the types of each value
+    if chosen in ("properties", "prefixItems"):
+        written = [{"object" if chosen == "properties" else "array"}]
+    elif chosen in ("enum", "const"):
+        written = [_types_of(value) for value in (schema["enum"] if chosen == "enum" else [schema["const"]])]
+    elif chosen == "type":
+        written = [{"number"} if name == "integer" else {name} for name in types]
+    if chosen not in ("allOf", "anyOf", "oneOf", "$ref") and all(types & each for each in written):
+        taken.add("type")
+    narrowing = {*_NARROWS_ALL.split()}.union(*(_NARROWS.get(name, "").split() for name in set().union(*written)))
+    return [keyword for keyword in schema if keyword in narrowing - taken]
+
+
+def _types(schema: dict[str, Any]) -> set[str]:
+    named = schema.get("type", [])
+    return {named} if isinstance(named, str) else set(named)
+
+
+def _types_of(value: Any) -> set[str]:
+    if isinstance(value, bool):
+        return {"boolean"}
+    if isinstance(value, int) or (isinstance(value, float) and value.is_integer()):
+        return {"number", "integer"}
+    if isinstance(value, float):
+        return {"number"}
+    if isinstance(value, str):
+        return {"string"}
+    return {"null" if value is None else "array" if isinstance(value, list) else "object"}
+
+
 def _text(value: Any) -> str:
     return re.escape(json.dumps(value, ensure_ascii=False))
 
@@ -320,6 +361,14 @@ def _any_of(members: list[str | None], opening: str) -> str | None:
     if not kept:
         return None
     return f"({'|'.join(f'({opening}{member})' if opening else member for member in kept)})"
+
+
+def _counts(schema: dict[str, Any], least: str, most: str, place: str) -> tuple[int, int | None]:
+    """Read a least and a most count."""
+    low, high = schema.get(least, 0), schema.get(most)
+    if high is not None and low > high:
+        _refuse(place, f"{least!r} {low} is above {most!r} {high}")
+    return low, high
 
 
 def _bounds(low: int, high: int | None) -> str:

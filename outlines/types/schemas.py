@@ -105,6 +105,11 @@ class JsonSchema(_TextTerm):
     __hash__ = None  # type: ignore[assignment]  # as every term: terms can be changed
 
     def _pattern(self) -> str:
+        options = self.options.beyond_white_space()
+        if options:
+            warnings.warn(
+                f"the regular expression of the schema leaves out {', '.join(options)}", UserWarning, stacklevel=3
+            )
         return f"({schema_regex(json.loads(self.schema), self.whitespace_pattern)})"
 
     @classmethod

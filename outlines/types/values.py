@@ -1,7 +1,8 @@
 """From a generated text back to the value that it spells, as its output type says.
 
 Each kind of type has a reader, which takes a text and a place in it and gives the value there and the place after it.
-So a list's reader finds the end of each item by reading it. Where several readings are possible the longest counts.
+So a list's reader finds the end of each item by reading it. Where several readings are possible the longest counts that
+what must follow follows.
 """
 
 from __future__ import annotations
@@ -11,13 +12,14 @@ import json
 import re
 import unicodedata
 from collections.abc import Callable, Iterable
-from typing import Any, NoReturn, get_args
+from types import NoneType
+from typing import Any, Literal, NamedTuple, NoReturn, get_args
 
 from outlines.exceptions import shorten
 from outlines.types import ready_made
 from outlines.types.conversion import functions_as_values, python_types_to_terms
 from outlines.types.schemas import JsonSchema
-from outlines.types.terms import CFG, Choice, Regex, String, Term, to_regex
+from outlines.types.terms import CFG, Alternatives, Choice, Regex, String, Term, to_regex
 from outlines.types.typed_dicts import for_pydantic
 from outlines.types.utils import (
     is_bool,
@@ -43,6 +45,16 @@ from outlines.types.utils import (
 __all__ = ["parse"]
 
 _Reading = tuple[Any, int]
+
+
+class _Within(NamedTuple):
+    """Where a value stands: what is quoted there, and what may follow it."""
+
+    quoted: Literal["nothing", "texts", "texts and patterns"]
+    followed_by: tuple[str, ...]
+
+
+_ALONE = _Within("nothing", ())
 
 
 def parse(output_type: Any, text: str) -> Any:
@@ -73,52 +85,80 @@ def parse(output_type: Any, text: str) -> Any:
         return text
     if is_native_dict(output_type):  # white space may stand around it
         return _read_json(output_type, text.strip(), 0)[0]
-    value, end = _read(output_type, text, 0, is_within=False)
+    value, end = _read(output_type, text, 0, _ALONE)
     if end != len(text):
         _fail(output_type, text, end)
     return value
 
 
-def _read(ptype: Any, text: str, start: int, *, is_within: bool) -> _Reading:
-    """Read a value; `is_within` a container texts among choices have quotes."""
+def _read(ptype: Any, text: str, start: int, within: _Within) -> _Reading:
+    """Read a value, and the quotes that its place puts around it."""
+    if not _is_quoted(ptype, within):
+        return _read_bare(ptype, text, start, within)
+    place = _expect(ptype, '"', text, start)
+    value, place = _read_bare(ptype, text, place, within._replace(followed_by=('"',)))
+    return value, _expect(ptype, '"', text, place)
+
+
+def _is_quoted(ptype: Any, within: _Within) -> bool:
+    """Say whether a value has quotes around it, see `_ensure_json_quoted`; choices have theirs one by one."""
+    if within.quoted == "nothing":
+        return False
+    if ptype is None or ptype is NoneType:
+        return within.quoted == "texts and patterns"
+    if not (_is_scalar(ptype) or _is_empty_tuple(ptype) or isinstance(ptype, Term | bool | int | float | str)):
+        return False
+    term = python_types_to_terms(ptype)
+    return isinstance(term, String) or (
+        within.quoted == "texts and patterns"
+        and isinstance(term, Regex)
+        and term.pattern != ready_made.string.pattern
+    )
+
+
+def _read_bare(ptype: Any, text: str, start: int, within: _Within) -> _Reading:
     for is_kind, pattern, convert in _SCALARS:
         if is_kind(ptype):
             found = re.compile(pattern).match(text, start)
             if found is None:
                 _fail(ptype, text, start)
             return convert(found[0]), found.end()
-    if isinstance(ptype, JsonSchema) or is_native_dict(ptype) or JsonSchema.is_json_schema(ptype):
+    if is_native_dict(ptype) or JsonSchema.is_json_schema(ptype):
         return _read_json(ptype, text, start)
     if is_enum(ptype):
         members = [(member.value, member) for member in ptype]
         functions = [(function, _OWN) for function in functions_as_values(ptype)]
-        return _longest(ptype, [*members, *functions], text, start, is_within)
+        return _longest(ptype, [*members, *functions], text, start, within)
     if is_literal(ptype):
-        return _longest(ptype, ((value, value) for value in get_args(ptype)), text, start, is_within)
+        return _longest(ptype, ((value, value) for value in get_args(ptype)), text, start, within)
     if isinstance(ptype, Choice):
-        return _longest(ptype, ((item, _OWN) for item in ptype.items), text, start, is_within=False)
+        unquoted = within._replace(quoted="nothing")
+        return _longest(ptype, ((item, _OWN) for item in ptype.items), text, start, unquoted)
     if is_union(ptype):
-        return _longest(ptype, ((member, _OWN) for member in get_args(ptype)), text, start, is_within)
+        return _longest(ptype, ((member, _OWN) for member in get_args(ptype)), text, start, within)
     if is_typing_list(ptype):
         return _read_row(ptype, "[", get_args(ptype), "]", True, text, start)
     if is_typing_tuple(ptype):
-        args = get_args(ptype)
+        args = () if _is_empty_tuple(ptype) else get_args(ptype)
         is_long = len(args) == 2 and args[1] is Ellipsis
-        items = args[:1] if is_long else () if args == ((),) else args
-        values, end = _read_row(ptype, "(", items, ")", is_long, text, start)
+        values, end = _read_row(ptype, "(", args[:1] if is_long else args, ")", is_long, text, start)
         return tuple(values), end
     if is_typing_dict(ptype):
         return _read_dict(ptype, text, start)
-    if ptype is None or ptype is type(None):
+    if ptype is None or ptype is NoneType:
         return None, _expect(ptype, "None", text, start)
+    if isinstance(ptype, Alternatives) and within.quoted != "nothing":
+        return _longest(ptype, ((term, _OWN) for term in ptype.terms), text, start, within)
     if isinstance(ptype, Term):
-        return _read_term(ptype, text, start, is_within)
+        return _read_term(ptype, text, start, within)
     if is_callable(ptype):
         return _read_json(ptype, text, start)
     # A value: True, 1, "a".
-    term = python_types_to_terms(ptype)
-    quote = '"' if is_within and isinstance(ptype, str) else ""
-    return ptype, _expect(ptype, quote + _spelling(term) + quote, text, start)
+    return ptype, _expect(ptype, _spelling(python_types_to_terms(ptype)), text, start)
+
+
+def _is_empty_tuple(ptype: Any) -> bool:
+    return is_typing_tuple(ptype) and get_args(ptype) in ((), ((),))  # Python 3.10 gives ((),) for Tuple[()]
 
 
 def _spelling(term: Term) -> str:
@@ -148,6 +188,10 @@ _SCALARS: list[tuple[Callable[[Any], bool], str, Callable[[str], Any]]] = [
 ]
 
 
+def _is_scalar(ptype: Any) -> bool:
+    return any(is_kind(ptype) for is_kind, _, _ in _SCALARS)
+
+
 def _read_json(ptype: Any, text: str, start: int) -> _Reading:
     try:
         value, end = json.JSONDecoder().raw_decode(text, start)
@@ -165,20 +209,29 @@ _OWN = object()
 
 
 def _longest(
-    ptype: Any, choices: Iterable[tuple[Any, Any]], text: str, start: int, is_within: bool
+    ptype: Any, choices: Iterable[tuple[Any, Any]], text: str, start: int, within: _Within
 ) -> _Reading:
-    """Read the choice that reaches furthest, the first of equals; each comes with the value that it stands for."""
+    """Read the choice that reaches furthest, the first of equals; each comes with the value that it stands for.
+
+    A choice that what must follow follows goes before others.
+    """
     best: _Reading | None = None
+    best_rank = (False, 0)
     for choice, stands_for in choices:
         try:
-            value, end = _read(choice, text, start, is_within=is_within)
+            value, end = _read(choice, text, start, within)
         except ValueError:
             continue
-        if best is None or end > best[1]:
-            best = (value if stands_for is _OWN else stands_for), end
+        rank = (_is_followed(within, text, end), end)
+        if best is None or rank > best_rank:
+            best, best_rank = ((value if stands_for is _OWN else stands_for), end), rank
     if best is None:
         _fail(ptype, text, start)
     return best
+
+
+def _is_followed(within: _Within, text: str, end: int) -> bool:
+    return text.startswith(within.followed_by, end) if within.followed_by else end == len(text)
 
 
 def _read_row(
@@ -190,7 +243,11 @@ def _read_row(
     while items if is_repeated else len(values) < len(items):
         if values:
             place = _expect(ptype, ", ", text, place)
-        value, place = _read(items[0 if is_repeated else len(values)], text, place, is_within=True)
+        if is_repeated:
+            item, followed_by = items[0], (", ", closing)
+        else:
+            item, followed_by = items[len(values)], (", " if len(values) + 1 < len(items) else closing,)
+        value, place = _read(item, text, place, _Within("texts", followed_by))
         values.append(value)
         if is_repeated and text.startswith(closing, place):
             break
@@ -204,32 +261,40 @@ def _read_dict(ptype: Any, text: str, start: int) -> _Reading:
     while not text.startswith("}", place):
         if values:
             place = _expect(ptype, ", ", text, place)
-        is_quoted = not is_str(key_type) and _has_quotes_around(key_type)
-        place = _expect(ptype, '"', text, place) if is_quoted else place
-        key, place = _read(key_type, text, place, is_within=True)
-        place = _expect(ptype, '"' if is_quoted else "", text, place)
+        key, place = _read(key_type, text, place, _Within("texts and patterns", (":",)))
         place = _expect(ptype, ":", text, place)
-        values[key], place = _read(value_type, text, place, is_within=True)
-    return values, place + 1
+        value, place = _read(value_type, text, place, _Within("texts", (", ", "}")))
+        try:
+            values[key] = value
+        except TypeError as error:
+            raise ValueError(f"{shorten(key)} can't be a key of a dict ({error}): read the text yourself") from error
+    return values, _expect(ptype, "}", text, place)
 
 
-def _has_quotes_around(key_type: Any) -> bool:
-    """Say whether a key's pattern gets quotes around it: keys of a dict are always strings."""
-    return isinstance(python_types_to_terms(key_type), Regex)
+def _read_term(term: Term, text: str, start: int, within: _Within) -> _Reading:
+    if not _is_regular(term):  # the engine has held the text to it, and a pattern can't say as much
+        if within is not _ALONE:
+            raise ValueError(f"where the text of {shorten(term)} ends within a container can't be told")
+        return text, len(text)
+    pattern = re.compile(to_regex(term))
+    found = pattern.match(text, start)
+    if found and _is_followed(within, text, found.end()):
+        return found[0], found.end()
+    for end in range(len(text), start - 1, -1):
+        if _is_followed(within, text, end) and pattern.fullmatch(text, start, end):
+            return text[start:end], end
+    _fail(term, text, start)
 
 
-def _read_term(term: Term, text: str, start: int, is_within: bool) -> _Reading:
-    if isinstance(term, CFG):
-        if is_within:
-            raise ValueError("where the text of a grammar ends within a container can't be told")
-        return text[start:], len(text)
-    pattern = to_regex(term)
-    if is_within and isinstance(term, String):
-        pattern = f'"{pattern}"'
-    found = re.compile(pattern).match(text, start) if is_within else re.fullmatch(pattern, text)
-    if found is None:
-        _fail(term, text, start)
-    return found[0], found.end()
+def _is_regular(term: Term) -> bool:
+    """Say whether a term has no schema and no grammar in it."""
+    stack = [term]
+    while stack:
+        part = stack.pop()
+        if isinstance(part, CFG | JsonSchema):
+            return False
+        stack += map(python_types_to_terms, part.items) if isinstance(part, Choice) else part._children()
+    return True
 
 
 def _expect(ptype: Any, expected: str, text: str, start: int) -> int:

@@ -14,7 +14,7 @@ from typing import Any
 
 from outlines.exceptions import shorten
 from outlines.trie import Trie
-from outlines.vocabulary import disk, reading
+from outlines.vocabulary import disk, pieces, reading
 
 __all__ = ["WORD_BITS", "Vocabulary"]
 
@@ -33,6 +33,8 @@ class Vocabulary:
         Bytes of each token by its id; None (or b"") for a special token and for a hole.
     eos_token_ids
         The tokens that end a sequence, at least one.
+    special_tokens
+        The ids of special tokens by their names, such as `"<|python_tag|>"`: grammars may ask for them.
     cache
         Whether to keep the prepared arrays on disk, under OUTLINES_CACHE_DIR or the user's cache folder.
 
@@ -40,6 +42,7 @@ class Vocabulary:
     ----------
     tokens : list of bytes or None
     eos_token_ids : tuple of int
+    special_tokens : dict of str to int
     num_tokens : int
         Number of ids, special ones and holes included.
     num_words : int
@@ -56,7 +59,14 @@ class Vocabulary:
         If a token is neither bytes nor None.
     """
 
-    def __init__(self, tokens: Sequence[bytes | None], eos_token_ids: Iterable[int], *, cache: bool = True):
+    def __init__(
+        self,
+        tokens: Sequence[bytes | None],
+        eos_token_ids: Iterable[int],
+        *,
+        special_tokens: Mapping[str, int] | None = None,
+        cache: bool = True,
+    ):
         self.tokens = [text or None for text in tokens]
         if not set(map(type, self.tokens)) <= {bytes, type(None)}:
             token = next(i for i, text in enumerate(self.tokens) if type(text) not in (bytes, type(None)))
@@ -70,11 +80,22 @@ class Vocabulary:
             if not 0 <= token < self.num_tokens:
                 raise ValueError(f"eos_token_ids: {token} is not an id; the vocabulary has {self.num_tokens} tokens")
             self.tokens[token] = None
+        self.special_tokens = dict(special_tokens or {})
+        self._names: dict[int, list[str]] = {}
+        for name, token in self.special_tokens.items():
+            if not 0 <= token < self.num_tokens:
+                raise ValueError(f"special_tokens: {token} of {name!r} is not an id")
+            self.tokens[token] = None
+            self._names.setdefault(token, []).append(name)
         self.trie = disk.load_or_build(self.tokens) if cache else Trie.build(self.tokens)
         self.lacking = frozenset(range(256)) - self.trie.single_bytes() - _NEVER_IN_TEXT
         self.lock = threading.RLock()
         self.head_tables: Any = None  # what tables.py knows of heads, for every constraint on this vocabulary
         self.spelling: Any = None  # what tables.py knows of texts that tokens can't spell
+
+    def names_of(self, token: int) -> Sequence[str]:
+        """Give the names of a special token; none where it has no name, or is none."""
+        return self._names.get(token, ())
 
     @classmethod
     def from_tokenizer(
@@ -110,16 +131,19 @@ class Vocabulary:
         TypeError
             If the tokenizer is of no known kind.
         """
-        tokens, named = reading.read(tokenizer)
+        tokens, named, names = reading.read(tokenizer)
         if eos_token_ids is not None:
             named = [eos_token_ids] if isinstance(eos_token_ids, int) else list(eos_token_ids)
         special = special_tokens.values() if isinstance(special_tokens, Mapping) else special_tokens
         for token in map(operator.index, special):
             if token < 0:
                 raise ValueError(f"special_tokens: {token} is not an id")
-            tokens += [None] * (token + 1 - len(tokens))
+            if token >= len(tokens):
+                tokens += pieces.unwritten(token + 1)[len(tokens) :]
             tokens[token] = None
-        return cls(tokens, named, cache=cache)
+        if isinstance(special_tokens, Mapping):
+            names = {**names, **special_tokens}
+        return cls(tokens, named, special_tokens=names, cache=cache)
 
     def __repr__(self) -> str:
         return f"Vocabulary(num_tokens={self.num_tokens}, eos_token_ids={self.eos_token_ids})"

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from outlines.trie import Trie
 
@@ -35,7 +36,9 @@ def load_or_build(tokens: Sequence[bytes | None]) -> Trie:
     path = cache_folder() / f"trie-{_FORMAT}-{content.hexdigest()[:32]}.npz"
     try:
         with open(path, "rb") as stored, np.load(stored, allow_pickle=False) as file:
-            return Trie({name: file[name] for name in Trie.ARRAYS})
+            arrays = {name: file[name] for name in Trie.ARRAYS}
+        if _are_of(arrays, lengths):
+            return Trie(arrays)
     except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile):
         pass  # not there, or cut off by somebody who was killed: build it again
     trie = Trie.build(tokens)
@@ -48,3 +51,18 @@ def load_or_build(tokens: Sequence[bytes | None]) -> Trie:
     except OSError:
         pass  # a read-only home costs the preparation each time, and nothing else
     return trie
+
+
+def _are_of(arrays: dict[str, NDArray], lengths: NDArray) -> bool:
+    """Tell whether arrays have the form of a trie of tokens of such lengths: another's file must not make us hang."""
+    num_nodes, num_texts = len(arrays["byte"]), int(np.count_nonzero(lengths > 0))
+    children = arrays["num_children"]
+    return (
+        all(array.ndim == 1 and array.dtype.kind in "iu" for array in arrays.values())
+        and len(children) == len(arrays["first_child"]) == len(arrays["token_start"]) - 1 == num_nodes
+        and children.min(initial=0) >= 0
+        and int(children.sum()) == num_nodes - 1
+        and bool(np.all(arrays["first_child"] == np.cumsum(children) - children + 1))
+        and bool(np.all((arrays["first_child"] > np.arange(num_nodes)) | (children == 0)))
+        and len(arrays["token"]) == int(arrays["token_start"][-1]) == num_texts
+    )

@@ -30,7 +30,7 @@ def read_gguf(path: str | os.PathLike[str]) -> Tokens:
     with open(path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
         try:
             fields = _Header(data).vocabulary()
-        except (struct.error, IndexError, UnicodeDecodeError) as error:
+        except (struct.error, IndexError, OverflowError, UnicodeDecodeError) as error:
             raise ValueError("the file is cut off, or no GGUF file") from error
     return _read_fields(fields.get)
 
@@ -82,18 +82,22 @@ class _Header:
             return self._string().decode()
         if kind == _ARRAY:
             inner, size = self._number("I"), self._number("Q")
+            if inner == _ARRAY:
+                raise ValueError("an array of arrays stands where the vocabulary's should; the file is damaged")
             return [self._value(inner) for _ in range(size)]
         return self._number(_code(kind))
 
-    def _skip(self, kind: int) -> None:
+    def _skip(self, kind: int, depth: int = 0) -> None:
         if kind == _STRING:
             size = self._number("Q")
             self._place += size
         elif kind == _ARRAY:
             inner, size = self._number("I"), self._number("Q")
             if inner in (_STRING, _ARRAY):
+                if depth == _DEEP:
+                    raise ValueError(f"arrays are nested deeper than {_DEEP} levels; the file is damaged")
                 for _ in range(size):
-                    self._skip(inner)
+                    self._skip(inner, depth + 1)
             else:
                 self._place += size * struct.calcsize("=" + _code(inner))
         else:
@@ -112,6 +116,9 @@ _PREFIX = "tokenizer.ggml."
 _STRING, _ARRAY = 8, 9
 _CODES = "BbHhIif?  Qqd"
 
+#: Levels of arrays within arrays that are passed over; files have one.
+_DEEP = 8
+
 
 def read_reader(reader: Any) -> Tokens:
     """Read the vocabulary of a `gguf.GGUFReader`."""
@@ -128,7 +135,11 @@ def _read_fields(get: Callable[[str], Any]) -> Tokens:
     names = get("tokens")
     if names is None:
         raise ValueError("the GGUF file has no vocabulary (tokenizer.ggml.tokens); give the tokenizer itself")
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise ValueError("tokenizer.ggml.tokens is no array of strings; the file is damaged")
     kinds = get("token_type") or [NORMAL] * len(names)
+    if not isinstance(kinds, list) or len(kinds) != len(names):
+        raise ValueError("tokenizer.ggml.token_type hasn't one type for each token; the file is damaged")
     eos = [token for key in _ENDS if (token := get(key)) is not None]
     return Tokens(_read_names(get("model"), names, kinds), list(dict.fromkeys(eos)))
 

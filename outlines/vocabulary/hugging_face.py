@@ -6,7 +6,7 @@ A piece is read as the tokenizer's own decoder reads it, but one at a time, and 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from outlines.vocabulary import pieces, sentencepiece_model
@@ -32,7 +32,7 @@ def read_transformers(tokenizer: Any) -> Tokens:
     else:
         tokens = _read_pieces(tokenizer.get_vocab(), _slow_reader(tokenizer))
     added = tokenizer.added_tokens_decoder
-    tokens += [None] * (max(added, default=-1) + 1 - len(tokens))
+    tokens += pieces.unwritten(max(added, default=-1) + 1)[len(tokens) :]
     if backend is None:
         for token, entry in added.items():
             tokens[token] = str(entry.content).encode()
@@ -42,7 +42,7 @@ def read_transformers(tokenizer: Any) -> Tokens:
     for token in tokenizer.all_special_ids:
         if 0 <= token < len(tokens):
             tokens[token] = None
-    return Tokens(tokens, eos)
+    return Tokens(tokens, eos, _special_names(added, tokens))
 
 
 def read_tokenizers(tokenizer: Any) -> Tokens:
@@ -59,11 +59,16 @@ def read_tokenizers(tokenizer: Any) -> Tokens:
             tokens[token] = None
         elif is_byte_level or decoder is None:  # text by its own characters
             tokens[token] = entry.content.encode()
-    return Tokens(tokens, [])
+    return Tokens(tokens, [], _special_names(tokenizer.get_added_tokens_decoder(), tokens))
+
+
+def _special_names(added: Mapping[int, Any], tokens: list[bytes | None]) -> dict[str, int]:
+    """Give the ids of added tokens that match no text, by name."""
+    return {str(entry.content): token for token, entry in added.items() if tokens[token] is None}
 
 
 def _read_pieces(vocabulary: dict[str, int], read: _Reader) -> list[bytes | None]:
-    tokens: list[bytes | None] = [None] * (max(vocabulary.values(), default=-1) + 1)
+    tokens = pieces.unwritten(max(vocabulary.values(), default=-1) + 1)
     for piece, token in vocabulary.items():
         if piece and not pieces.is_mark(piece):
             tokens[token] = read(piece)
@@ -153,7 +158,7 @@ def _slow_sentencepiece(tokenizer: Any) -> list[bytes | None]:
     read = sentencepiece_model.read_model(tokenizer.sp_model.serialized_model_proto())
     names = [tokenizer.sp_model.id_to_piece(i) for i in range(len(read.tokens))]
     vocabulary = tokenizer.get_vocab()
-    tokens: list[bytes | None] = [None] * (max(vocabulary.values(), default=-1) + 1)
+    tokens = pieces.unwritten(max(vocabulary.values(), default=-1) + 1)
     for name, text in zip(names, read.tokens, strict=True):
         if name in vocabulary:
             tokens[vocabulary[name]] = text

@@ -3,9 +3,21 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import NamedTuple
 
-__all__ = ["SPACE_MARK", "Tokens", "byte_level", "fallback_byte", "is_control", "is_mark", "marked", "word_piece"]
+__all__ = [
+    "SPACE_MARK",
+    "Tokens",
+    "byte_level",
+    "fallback_byte",
+    "is_control",
+    "is_mark",
+    "marked",
+    "unwritten",
+    "word_piece",
+]
 
 SPACE_MARK = "\u2581"  # SentencePiece writes a space so
 
@@ -25,10 +37,31 @@ _IDEOGRAPHS = (
 
 
 class Tokens(NamedTuple):
-    """What a reader found: the bytes of each token (None for special ones and holes), and which end a sequence."""
+    """What a reader found: the bytes of each token (None for special ones and holes), and which end a sequence.
+
+    `special_tokens` has the ids of special tokens by their names, where the tokenizer tells them.
+    """
 
     tokens: list[bytes | None]
     eos_token_ids: list[int]
+    special_tokens: Mapping[str, int] = MappingProxyType({})
+
+
+#: Ids that a vocabulary may have; the largest known has 0.3 million.
+MAX_TOKENS = 1 << 24
+
+
+def unwritten(num_tokens: int) -> list[bytes | None]:
+    """Give a vocabulary of so many holes, to be filled in.
+
+    Raises
+    ------
+    ValueError
+        If that is less than none, or more than MAX_TOKENS, as in a damaged file.
+    """
+    if not 0 <= num_tokens <= MAX_TOKENS:
+        raise ValueError(f"a vocabulary of {num_tokens} tokens is not read; MAX_TOKENS is {MAX_TOKENS}")
+    return [None] * num_tokens
 
 
 def byte_level(piece: str) -> bytes:

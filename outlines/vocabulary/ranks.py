@@ -8,14 +8,15 @@ import json
 from collections.abc import Iterable
 from typing import Any
 
-from outlines.vocabulary.pieces import Tokens
+from outlines.vocabulary.pieces import Tokens, unwritten
 
 __all__ = ["read_encoding", "read_ranks", "read_tekken", "read_tekkenizer"]
 
 
 def read_encoding(encoding: Any) -> Tokens:
     """Read a `tiktoken.Encoding`; what ends a sequence is <|endoftext|>, where it has that."""
-    special = {encoding.encode_single_token(name) for name in encoding.special_tokens_set}
+    names = {name: encoding.encode_single_token(name) for name in encoding.special_tokens_set}
+    special = set(names.values())
     tokens: list[bytes | None] = []
     for token in range(encoding.n_vocab):
         try:
@@ -24,7 +25,7 @@ def read_encoding(encoding: Any) -> Tokens:
             text = None
         tokens.append(text)
     eos = [encoding.eot_token] if "<|endoftext|>" in encoding.special_tokens_set else []
-    return Tokens(tokens, eos)
+    return Tokens(tokens, eos, names)
 
 
 def read_ranks(data: bytes) -> Tokens:
@@ -58,12 +59,20 @@ def read_tekken(data: bytes) -> Tokens:
         config = content["config"]
         num_special, num_tokens = config["default_num_special_tokens"], config["default_vocab_size"]
         ranks = [(num_special + entry["rank"], base64.b64decode(entry["token_bytes"])) for entry in content["vocab"]]
-    except (KeyError, TypeError) as error:
+        listed = content.get("special_tokens")
+        # files before version 7 don't list them: <unk>, <s>, </s> come first
+        eos = [2] if listed is None else [entry["rank"] for entry in listed if entry["token_str"] == "</s>"]
+        kept = [pair for pair in ranks if pair[0] < num_tokens]
+        tokens = unwritten(num_tokens)
+    except KeyError as error:
         raise ValueError(f"no tekken.json: {error} is missing") from error
-    listed = content.get("special_tokens")
-    # files before version 7 don't list them: <unk>, <s>, </s> come first
-    eos = [2] if listed is None else [entry["rank"] for entry in listed if entry["token_str"] == "</s>"]
-    return Tokens(_by_id((pair for pair in ranks if pair[0] < num_tokens), num_tokens), eos)
+    except TypeError as error:
+        raise ValueError(f"no tekken.json: {error}") from error
+    for token, text in kept:
+        if token < max(num_special, 0):
+            raise ValueError(f"no tekken.json: the rank {token - num_special} is negative")
+        tokens[token] = text
+    return Tokens(tokens, eos)
 
 
 def read_tekkenizer(tokenizer: Any) -> Tokens:
@@ -72,7 +81,7 @@ def read_tekkenizer(tokenizer: Any) -> Tokens:
 
 
 def _by_id(entries: Iterable[tuple[int, bytes]], num_tokens: int) -> list[bytes | None]:
-    tokens: list[bytes | None] = [None] * num_tokens
+    tokens = unwritten(num_tokens)
     for token, text in entries:
         tokens[token] = text
     return tokens

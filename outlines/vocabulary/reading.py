@@ -82,6 +82,8 @@ def _read_path(path: Path) -> Tokens:
         return sentencepiece_model.read_model(data)
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
+    except RecursionError:
+        raise ValueError(f"{path}: the JSON is nested too deep to be a tokenizer's") from None
 
 
 def _read_json(data: bytes) -> Tokens:
@@ -104,4 +106,4 @@ def _read_folder(folder: Path) -> Tokens:
     settings = folder / "generation_config.json"
     named = json.loads(settings.read_bytes()).get("eos_token_id") if settings.exists() else None
     more = [named] if isinstance(named, int) else named or []
-    return Tokens(found.tokens, list(dict.fromkeys([*found.eos_token_ids, *more])))
+    return Tokens(found.tokens, list(dict.fromkeys([*found.eos_token_ids, *more])), found.special_tokens)

@@ -154,6 +154,30 @@ def test_a_list_of_types_is_for_our_engine_alone(model, name):
         Generator(model, [int, None], name)
 
 
+@pytest.mark.parametrize(
+    ("term", "told"),
+    [
+        (JsonSchema(SCHEMA, property_order="any", max_depth=3), "has no property_order='any', max_depth=3: leave it"),
+        (CFG('a: "a"', start="a"), "has no start='a': leave it out, or use the backend 'outlines'"),
+    ],
+)
+def test_options_that_only_our_engine_has_are_errors_for_others(model, name, term, told):
+    if name == "outlines":
+        assert get_term_logits_processor(name, model, term)
+        return
+    with pytest.raises(ValueError, match=re.escape(told)):
+        get_term_logits_processor(name, model, term)
+
+
+def test_options_of_a_schema_within_a_pattern_are_warnings_for_others(model, name):
+    term = Regex("x") + JsonSchema({"type": "integer"}, max_digits=2)
+    if name == "outlines":
+        assert get_term_logits_processor(name, model, term)
+        return
+    with pytest.warns(UserWarning, match="regular expression of the schema leaves out max_digits=2"):
+        get_term_logits_processor(name, model, term)
+
+
 def test_our_engine_gets_terms_whole(model):
     """Neither a pattern nor a schema's text tells that a class is closed, nor mixes schemas and patterns."""
     term = Regex("x") + JsonSchema({"minimum": 5, "maximum": 6, "type": "integer"})

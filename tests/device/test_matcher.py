@@ -13,6 +13,7 @@ from outlines.kernels import layout
 from outlines.device import Arena, BatchMatcher
 from outlines.device.arena import MOST_LISTED, SEGMENT
 from outlines.engine import DEAD, FINISHED, UNCONSTRAINED, Constraint, Vocabulary
+from outlines.exceptions import LimitError
 from outlines.rows import Base, pack, unpack
 from outlines.types import Regex
 
@@ -209,6 +210,40 @@ def test_constraints_are_freed_and_what_they_had_goes_with_the_epoch(arena):
     arena.evict()
     assert arena.memory.num_states == layout.FIRST_SLOT.value
     assert arena.memory.first_id > 0
+
+
+def test_a_new_epoch_begins_as_small_as_the_arena_did(arena):
+    first = arena.memory.num_bytes
+    batch = BatchMatcher([Constraint({"enum": [f"value {i}" for i in range(20)]}, VOCABULARY)], arena=arena)
+    batch.complete()
+    row = batch.mask().clone()
+    grown = arena.memory.num_bytes
+    del batch
+    gc.collect()
+    arena.evict()
+    assert arena.memory.num_bytes == first < grown
+    assert arena.memory.header[layout.NUM_WORDS.value] == 64
+    batch = BatchMatcher([Constraint({"enum": [f"value {i}" for i in range(20)]}, VOCABULARY)], arena=arena)
+    assert torch.equal(batch.mask(), row)
+
+
+def test_a_sequence_that_hits_a_limit_does_not_cost_the_others(arena, monkeypatch):
+    bad, good = (Constraint(Regex("([a-z]|[0-9][a-z]){40}"), VOCABULARY) for _ in range(2))
+    batch = BatchMatcher([bad, good], arena=arena)
+
+    def limited(state, token):
+        raise LimitError("MAX_SPELLING_STEPS", "too many")
+
+    monkeypatch.setattr(bad.tables, "next_state", limited)
+    batch.advance(torch.tensor([ord("7"), ord("7")]))
+    for _ in range(2):
+        with pytest.raises(LimitError, match="too many"):
+            batch.settle()
+    batch.advance(torch.tensor([ord("7"), ord("a")]))
+    assert batch.status.tolist() == [layout.NO_TRANSITION.value, layout.READY.value]
+    state = good.next_state(good.start_state, ord("7"))
+    assert batch.states[1] == arena.id_of(good.tables, state)
+    assert not batch.complete()
 
 
 def test_host_states_can_be_set(arena):

@@ -100,7 +100,8 @@ def test_a_captured_step_goes_on_when_the_tables_grow(device, vocabulary):
 
     def play(num_steps, start):
         for place in range(start, start + num_steps):
-            replay()
+            with batch.replaying():
+                replay()
             assert tokens.tolist() == [chosen[place] for chosen in want]
 
     play(3, 0)
@@ -144,6 +145,27 @@ def test_a_warm_step_neither_syncs_nor_waits(vocabulary):
     assert not done.query()
     torch.cuda.synchronize()
     assert batch.settle() is False
+
+
+@pytest.mark.parametrize("device", DEVICES)
+def test_what_began_in_inference_mode_goes_on_outside(device, vocabulary):
+    """Tensors that PyTorch makes in that mode can't be written outside, and an arena serves both."""
+    with torch.inference_mode():
+        arena = Arena(device, 2**20, num_words=64, num_states=4, num_entries=4)
+        batch = BatchMatcher([Constraint(SOURCES[0], vocabulary)], arena=arena, rollback_window=2)
+        quote = torch.tensor([vocabulary.tokens.index(b'"')], device=device)
+        logits = torch.zeros(1, vocabulary.num_tokens, device=device)
+        batch.mask_logits(logits)
+        batch.advance(quote)
+        batch.settle()
+    row = batch.mask().clone()
+    arena.evict()
+    new_batch(vocabulary, arena).complete()
+    assert torch.equal(batch.mask(), row)
+    batch.rollback(1)
+    batch.settle()
+    batch.mask_logits(other := torch.zeros(1, vocabulary.num_tokens, device=device))
+    assert torch.equal(other, logits)
 
 
 @pytest.mark.gpu

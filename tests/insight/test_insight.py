@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import importlib
 import itertools
 import json
 import re
@@ -132,6 +133,37 @@ def test_examples_are_all_there_are_of_a_small_type_and_depend_on_the_seed():
 def test_a_type_whose_texts_are_all_long_is_brought_to_an_end():
     (text,) = examples(Regex("(ab){1000}c*b"), 1)
     assert re.fullmatch("(ab){1000}c*b", text)
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        {"type": "string", "minLength": 5000},
+        {"type": "array", "items": {"type": "integer"}, "minItems": 30, "uniqueItems": True},
+        {
+            "type": "object",
+            "properties": {f"p{i}": {"type": "string", "format": "email"} for i in range(100)},
+            "required": [f"p{i}" for i in range(100)],
+        },
+        {"type": "object", "minProperties": 50},
+    ],
+)
+def test_schemas_whose_texts_are_all_long_have_examples(schema):
+    (text,) = examples(schema, 1)
+    jsonschema.validate(json.loads(text), schema)
+
+
+def test_the_way_to_a_far_end_turns_back_where_it_leads_nowhere_new(monkeypatch):
+    module = importlib.import_module("outlines.insight.examples")  # the package has the function by this name
+    monkeypatch.setattr(module, "USUAL_LENGTH", 0)
+    monkeypatch.setattr(module, "MAX_STATES_NEAR_BY", 0)
+    for pattern in ["(aa|ab)*ac", '("a)*]b{3}', "a(b(c(dd)*e)*f)*g", *PATTERNS]:
+        (text,) = examples(Regex(pattern), 1)
+        assert re.fullmatch(pattern, text)
+    assert json.loads(examples({"type": "array", "minItems": 2, "items": {"type": "array"}}, 1)[0]) == [[], []]
+    monkeypatch.setattr(module, "MAX_SEARCHED_STATES", 10)
+    with pytest.raises(LimitError, match="within 10 states: its shortest texts are very long"):
+        examples(Regex("a{20}"), 1)
 
 
 # Drawings

@@ -55,6 +55,7 @@ def test_kinds_of_output_types():
     kinds = {
         "json": [dict],
         "schema": [Animal, JsonSchema({})],
+        "list": [list[Animal], __import__("typing").List[Animal]],
         "choice": [Colour, Choice([1]), __import__("typing").Literal["a"]],
         "cfg": [CFG("start: 'a'")],
         "regex": [Regex("a"), int, list[int]],

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from typing import Literal
+from unittest.mock import Mock
 
 import pytest
+from pydantic import BaseModel
 
 import outlines
 from outlines.exceptions import ConstraintError, GenerationError
@@ -16,6 +18,12 @@ from outlines.types import JsonSchema, Regex
 from tests import tiny_models
 from tests.models.providers import OLLAMA, OPENAI, TGI, Animal
 from tests.models.recorder import recording
+
+
+class Folder(BaseModel):
+    """A type that has itself as a part."""
+
+    folders: list[Folder]
 
 
 @pytest.fixture(scope="module")
@@ -55,6 +63,18 @@ def model(recorder, client):
                 "```json\n{}\n```",
             ],
         ),
+        (
+            list[Animal],
+            ["[]", '[ {"legs": 1,\n"name": "a"} ]'],
+            ["{}", '[{"name": "a"}]', '[{"name": "a", "legs": 1, "x": 1}]'],
+        ),
+        (list[Folder], ['[{"folders": [{"folders":[]}]}]'], ['[{"folders": [{"folders":[1]}]}]']),
+        (JsonSchema({"properties": {"a": {}}}), ['{"b": 1,"a":2}'], ['{"b":1,"a":NaN}', '{"b":1,"a":1,"a":1}']),
+        (
+            JsonSchema({"$schema": "http://json-schema.org/draft-07/schema#", "items": [{"type": "integer"}]}),
+            ["[1]", '[1, "a"]'],
+            ['["a"]'],
+        ),
         (JsonSchema({"type": "array", "items": {"minimum": 3}}), ["[3,4]", "[ 5 ]"], ["[2]", "3", "[3"]),
     ],
 )
@@ -71,6 +91,18 @@ def test_a_judge_says_what_is_wrong_and_where():
         '{"name": "a", "legs": "four"}'
     ).replace('"', "")
     assert Judge(Animal).problem(None) == "there is no text"
+
+
+def test_a_judge_reads_what_is_nested_as_deep_as_a_model_may_write_it():
+    assert "nested too deep" in Judge(JsonSchema({"enum": [1]})).problem("[" * 200_000)
+
+
+def test_a_list_is_sent_to_whom_takes_it():
+    client = Mock()
+    client.models.generate_content.return_value.text = "[]"
+    assert checked(outlines.from_gemini(client, "m"))("Hi", list[Animal]) == "[]"
+    (call,) = client.models.generate_content.call_args_list
+    assert call.kwargs["config"]["response_schema"] == list[Animal]
 
 
 def test_it_asks_again_and_says_what_was_wrong(recorder, model):

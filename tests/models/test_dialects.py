@@ -96,3 +96,8 @@ def test_many_problems_are_cut():
     schema = closed(**{f"p{i}": {"not": {}} for i in range(20)})
     with pytest.warns(UserWarning, match="and 12 more"):
         OpenAITypeAdapter().format_output_type(JsonSchema(schema))
+
+
+def test_bounds_that_only_hold_integers_are_named_for_numbers():
+    schema = {"properties": {"a": {"type": "number", "minimum": 1}, "b": {"type": "integer", "minimum": 1}}}
+    assert schema_problems(schema, "Ollama") == ["/properties/a: `minimum` is only enforced for integers"]

@@ -215,3 +215,12 @@ def test_size_is_limited(monkeypatch):
     monkeypatch.setattr(gbnf, "MAX_RULES", 50)
     with pytest.raises(LimitError, match="MAX_RULES"):
         in_gbnf(Regex("(a|b){60}c|a{60}d"))
+
+
+def test_circles_of_any_length_are_found_without_recursion():
+    from outlines.models.gbnf import _circles, _nullable
+
+    ring = {f"r{i}": {f"r{(i + 1) % 4000}"} for i in range(4000)}
+    assert _circles({**ring, "out": {"r0"}, "self": {"self", "out"}, "none": set()}) == [list(ring), ["self"]]
+    rules = {**{f"r{i}": [(f"r{i + 1}", f"r{i + 1}")] for i in range(4000)}, "r4000": [("a",), ()]}
+    assert _nullable(rules) == set(rules)

@@ -79,8 +79,9 @@ def test_streams_are_what_is_generated(model):
 
 
 def test_a_text_that_is_cut_off_is_said_to_be(model):
-    with pytest.warns(UserWarning, match="ended before the output type was complete: raise `max_tokens`"):
+    with pytest.warns(UserWarning, match="ended before the output type was complete: raise `max_tokens`") as all:
         assert model("A spider, as JSON.", Animal, max_tokens=3)
+    assert len(all) == 1
     assert model("Say a.", Regex("a{1,9}"), max_tokens=1, temperature=0) == "a"  # cut off, and whole
 
 
@@ -139,7 +140,7 @@ def test_a_wordpiece_vocabulary_is_read_exactly(tmp_path):
     llama = llama_cpp.Llama(str(path), vocab_only=True, verbose=False)
     vocab = llama_cpp.llama_model_get_vocab(llama.model)
     control = [None] * 5
-    assert _token_bytes(llama_cpp, vocab) == [
+    assert _token_bytes(llama_cpp, vocab, llama.n_vocab()) == [
         *control,
         *(t.replace("▁", " ").encode() for t, _ in tokens[5:]),
     ]

@@ -46,6 +46,13 @@ def test_what_is_generated_is_of_the_type(model):
     assert model("yes", Literal["yes", "no"], max_tokens=9) in {"yes", "no"}
 
 
+def test_a_text_that_is_cut_off_is_said_to_be(model):
+    with pytest.warns(UserWarning, match="ended before the output type was complete: raise `max_tokens`"):
+        model("the quick", NUMBER, max_tokens=1)
+    with pytest.warns(UserWarning, match="ended before the output type was complete"):
+        list(model.stream("the quick", NUMBER, max_tokens=1))
+
+
 def test_free_text_and_batches(model):
     text = model("the quick", max_tokens=5)
     assert isinstance(text, str)

@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import json
 from typing import Any, Literal
+from unittest.mock import AsyncMock, Mock
 
 import pytest
 
+import outlines
 from outlines import Generator, exceptions
 from outlines.inputs import Chat
 from outlines.models.base import AsyncModel
@@ -456,3 +458,46 @@ def test_the_loader_tells_the_two_kinds_of_client_apart():
             awaited = provider.load(provider.async_client("http://127.0.0.1:9", 1.0))
             assert isinstance(awaited, AsyncModel)
             assert type(awaited).__name__ == f"Async{provider.name}"
+
+
+# Streams that are left early
+
+
+class Stream:
+    """A stream with both ways to close, as a response of httpx has them."""
+
+    def __init__(self, *methods: str):
+        self.closed: list[str] = []
+        for name in methods:
+            setattr(self, name, self.awaited if name == "aclose" else lambda: self.closed.append("close"))
+
+    async def awaited(self) -> None:
+        self.closed.append("aclose")
+
+    def __iter__(self):
+        yield from ("a", "b")
+
+    async def __aiter__(self):
+        for piece in ("a", "b"):
+            yield piece
+
+
+@pytest.mark.parametrize("methods", [(), ("close",), ("aclose",), ("close", "aclose")])
+def test_a_stream_is_closed_by_the_method_that_suits(methods):
+    stream = Stream(*methods)
+    client = Mock()
+    client.text_generation.return_value = stream
+    pieces = outlines.models.TGI(client).stream("Hi")
+    assert next(pieces) == "a"
+    pieces.close()
+    assert stream.closed == (["close"] if "close" in methods else [])
+
+    async def leave() -> None:
+        client.text_generation = AsyncMock(return_value=stream)
+        pieces = outlines.models.AsyncTGI(client).stream("Hi")
+        assert await anext(pieces) == "a"
+        await pieces.aclose()
+
+    stream.closed.clear()
+    asyncio.run(leave())
+    assert stream.closed == list(sorted(methods)[:1])

@@ -162,6 +162,27 @@ def test_what_the_hook_saw_in_vain_leaves_no_trace(device):
 
 
 @pytest.mark.parametrize("device", DEVICES)
+def test_a_free_row_stays_free_whatever_it_ends_with(device):
+    """As where somebody's own end of the text is another one than the tokenizer's."""
+    on_host, on_device = (
+        ConstraintLogitsProcessor([constraint("(yes|no)+"), None], on_device=choice) for choice in (False, True)
+    )
+    (y, e, s), (eos, *_) = (vocabulary().tokens.index(text) for text in (b"y", b"e", b"s")), vocabulary().eos_token_ids
+    for hooked in (False, True):
+        ids = torch.tensor([[0, 7], [0, 7]], device=device)
+        for processor in (on_host, on_device):
+            processor.reset()
+        for new in ((y, y), (e, eos), (s, e), (eos, y), (eos, eos)):
+            logits = torch.zeros(2, vocabulary().num_tokens, device=device)
+            found = on_device(ids, logits.clone())
+            assert torch.equal(found, on_host(ids, logits.clone()))
+            assert (found[1] == 0).all()
+            ids = torch.cat([ids, torch.tensor(new, device=device)[:, None]], 1)
+            if hooked:
+                on_device.stopping_criteria(ids, None)
+
+
+@pytest.mark.parametrize("device", DEVICES)
 def test_a_processor_serves_another_batch_size_after_a_reset(device):
     processor = ConstraintLogitsProcessor(constraint(PATTERNS[1]), on_device=True)
     for prompts in (PROMPTS, PROMPTS[:1], PROMPTS * 3):

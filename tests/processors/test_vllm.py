@@ -181,6 +181,49 @@ def test_a_constraint_is_compiled_once(vllm_processor, processor):
     assert first.constraint is second.constraint
 
 
+def test_a_row_is_brought_to_the_device_once(vllm_processor, processor, monkeypatch, request):
+    from outlines.device import Arena
+
+    device = request.node.callspec.params["processor"]
+    arena = Arena.of(device)
+    brought = []
+    add_words = arena.memory.add_words
+    monkeypatch.setattr(arena.memory, "add_words", lambda words: (brought.append(1), add_words(words))[1])
+    pattern = params(vllm_processor, Regex("[a-f]{3}[0-9]{2}(no|yes)"))
+    ids = [tiny_models.tokenizer().convert_tokens_to_ids(each) for each in "abc12"]
+    for turn in range(2):
+        tokens: list[int] = []
+        processor.update_state(BatchUpdate(1, added=[(0, pattern, None, tokens)]))
+        for token in ids:
+            processor.apply(torch.zeros(1, V, device=device))
+            tokens.append(token)
+        if not turn:
+            assert brought
+            brought.clear()
+    assert not brought
+
+
+def test_a_request_that_went_wrong_allows_what_its_state_does(vllm_processor, processor, request):
+    device = request.node.callspec.params["processor"]
+    wrong = tiny_models.tokenizer().convert_tokens_to_ids("z")
+    processor.update_state(
+        BatchUpdate(
+            2,
+            added=[
+                (0, params(vllm_processor, TYPES[0]), None, [wrong]),
+                (1, params(vllm_processor, None), None, []),
+            ],
+        )
+    )
+    logits = torch.zeros(2, V, device=device)
+    processor.apply(logits)
+    constraint = processor._requests[0].constraint
+    assert allowed(logits)[0] == set(
+        unpack(constraint.row(constraint.next_state(constraint.start_state, wrong))).tolist()
+    )
+    assert allowed(logits)[1] == set(range(V))
+
+
 def test_nothing_happens_to_a_batch_without_constraints(vllm_processor, processor):
     processor.update_state(None)
     processor.update_state(BatchUpdate(1, added=[(0, params(vllm_processor, None), None, [])]))

@@ -119,6 +119,8 @@ def test_types_that_hold_classes_have_patterns():
         ({"properties": {"a": True}}, "/properties/a: the schema true has no pattern"),
         ({"type": "string", "format": "ipv4"}, "the format 'ipv4' has no pattern"),
         ({"type": "string", "minLength": 3, "maxLength": 2}, "'minLength' 3 is above 'maxLength' 2"),
+        ({"type": "array", "minItems": 3, "maxItems": 2}, "'minItems' 3 is above 'maxItems' 2"),
+        ({"type": "object", "minProperties": 3, "maxProperties": 2}, "'minProperties' 3 is above 'maxProperties' 2"),
         ({"$ref": "https://a.b/c"}, "leads elsewhere"),
         ({"$ref": "#/$defs/a"}, "leads nowhere"),
         ({"prefixItems": [NULL], "minItems": 2}, "'prefixItems' gives 1 items"),
@@ -143,6 +145,44 @@ def test_what_is_left_out_is_told():
         schema_regex({"enum": [1, "a"], "$ref": "#/$defs/a", "$defs": {"a": INTEGER}})
     with pytest.warns(UserWarning, match="/properties/a/uniqueItems"):
         schema_regex({"properties": {"a": {"type": "array", "uniqueItems": True, "items": INTEGER}}})
+
+
+@pytest.mark.parametrize(
+    ("schema", "named"),
+    [
+        ({"enum": ["a", 1], "type": "string"}, "/type"),
+        ({"const": 1.5, "type": ["integer", "null"]}, "/type"),
+        ({"enum": ["abc"], "minLength": 5, "format": "date"}, "/minLength, /format"),
+        ({"anyOf": [{"type": "string"}], "pattern": "a", "required": ["a"]}, "/pattern, /required"),
+        ({"$ref": "#/$defs/a", "type": "string", "maxItems": 2, "$defs": {"a": INTEGER}}, "/type, /maxItems"),
+        ({"allOf": [INTEGER], "type": "string"}, "/type"),
+        ({"type": "object", "required": ["a"]}, "/required"),
+        ({"type": "array", "properties": {"a": INTEGER}}, "/type"),
+        ({"type": "integer", "$dynamicRef": "#a"}, "/$dynamicRef"),
+        ({"anyOf": [{"type": "object"}], "additionalProperties": False}, "/additionalProperties"),
+    ],
+    ids=json.dumps,
+)
+def test_keywords_beside_the_one_that_is_written_are_told(schema, named):
+    with pytest.warns(UserWarning, match=f"enforce {re.escape(named)}$"):
+        schema_regex(schema)
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        {"enum": ["a", None], "type": ["string", "null"], "minimum": 3},
+        {"const": 2.0, "type": "integer", "required": ["a"]},
+        {"type": "object", "properties": {"a": INTEGER}, "additionalProperties": NULL, "minLength": 3},
+        {"type": "array", "prefixItems": [INTEGER], "items": NULL, "maxItems": 1},
+        {"type": "integer", "pattern": "a", "items": NULL},
+        {"type": "array", "items": INTEGER, "additionalItems": False},
+    ],
+    ids=json.dumps,
+)
+def test_keywords_that_narrow_nothing_more_are_not_told(schema):
+    for text in examples(Regex(schema_regex(schema)), 5):  # a warning would be an error
+        jsonschema.validate(json.loads(text), schema)
 
 
 def test_schemas_that_are_nested_too_deep_name_the_limit():

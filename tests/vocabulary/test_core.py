@@ -302,3 +302,14 @@ def test_two_processes_at_once_get_whole_tries(cache_folder):
         assert worker.communicate(timeout=50)[1] == ""
         assert worker.returncode == 0
     assert {path.suffix for path in cache_folder.iterdir()} == {".npz"}
+
+
+def test_file_with_other_arrays_is_made_again(tmp_path, monkeypatch):
+    monkeypatch.setenv("OUTLINES_CACHE_DIR", str(tmp_path))
+    tokens = [b"a", b"ab", b"c", None]
+    expected = Vocabulary(tokens, [3]).trie.arrays()
+    (path,) = tmp_path.rglob("*.npz")
+    for wrong in (np.zeros(3), np.zeros(3, np.int32), np.zeros((2, 2), np.int32), np.zeros(0, np.int32)):
+        np.savez(path, **dict.fromkeys(expected, wrong))
+        found = Vocabulary(tokens, [3]).trie.arrays()
+        assert all(np.array_equal(found[name], expected[name]) for name in expected)

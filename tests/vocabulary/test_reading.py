@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import re
+import struct
 import types
 
 import jsonschema
@@ -70,6 +71,11 @@ def tekken_file(folder, version="v3"):
     path = folder / "tekken.json"
     path.write_text(json.dumps(content))
     return path
+
+
+def tekken_json(num_special, num_tokens, rank=0, **more):
+    config = {"default_vocab_size": num_tokens, "default_num_special_tokens": num_special}
+    return json.dumps({"config": config, "vocab": [{"rank": rank, "token_bytes": "YQ=="}], **more}).encode()
 
 
 # ---- Texts: the concatenation of tokens' bytes ---------------------------------------------------------------------
@@ -220,6 +226,8 @@ def test_ends_may_be_several_and_more_tokens_special(tmp_path):
     assert constraint.matcher().advance(num_ranks + 1)
     with pytest.raises(ValueError, match="special_tokens: -1 is not an id"):
         Vocabulary.from_tokenizer(path, 0, special_tokens=[-1])
+    with pytest.raises(ValueError, match="a vocabulary of 1000000000001 tokens is not read"):
+        Vocabulary.from_tokenizer(path, 0, special_tokens=[10**12])
     with pytest.raises(ValueError, match="eos_token_ids is empty"):
         Vocabulary.from_tokenizer(path)
 
@@ -285,6 +293,12 @@ def test_folder_names_its_ends(tmp_path):
         (b"IQ== 0\nIg== 0\n", r"ranks: line 2: id 0 is negative or was given before"),
         (b"IQ 0\n", r"line 1: expected a token in base64"),
         (b'{"config": {}, "vocab": []}', r"ranks: no tekken.json: 'default_num_special_tokens' is missing"),
+        (b"IQ== 9999999999999\n", r"a vocabulary of 10000000000000 tokens is not read; MAX_TOKENS is 16777216"),
+        (b'{"a":' * 100_000, r"ranks: the JSON is nested too deep to be a tokenizer's"),
+        (tekken_json(1, 10**12), r"a vocabulary of 1000000000000 tokens is not read"),
+        (tekken_json(1, 9, rank=-3), r"ranks: no tekken.json: the rank -3 is negative"),
+        (tekken_json("1", 9), r"ranks: no tekken.json: can only concatenate str"),
+        (tekken_json(1, 9, special_tokens=[{}]), r"ranks: no tekken.json: 'token_str' is missing"),
         (b"", r"no pieces: this is not a SentencePiece model"),
         (b"\x0b", r"no protocol buffer, so no SentencePiece model"),
         (b"\x0a\xff", r"the model is cut off"),
@@ -439,6 +453,29 @@ def test_gguf_of_either_byte_order_and_its_reader(tmp_path):
         for tokenizer in (path, gguf.GGUFReader(str(path))):
             vocabulary = Vocabulary.from_tokenizer(tokenizer)
             assert (vocabulary.tokens, vocabulary.eos_token_ids) == (expected, (2,)), (name, tokenizer)
+
+
+TOKENS = struct.pack("<Q", 21) + b"tokenizer.ggml.tokens"
+OTHER = struct.pack("<Q", 1) + b"x"
+NESTED = struct.pack("<IIQ", 9, 9, 1) + struct.pack("<IQ", 9, 1) * 5000 + struct.pack("<IQ", 0, 1) + b"\0"
+
+
+@pytest.mark.parametrize(
+    ("field", "problem"),
+    [
+        (TOKENS + struct.pack("<IIQ", 9, 8, 1 << 60), "the file is cut off"),
+        (OTHER + struct.pack("<IQ", 8, (1 << 63) - 1), "the file is cut off"),
+        (OTHER + NESTED, "arrays are nested deeper than 8 levels; the file is damaged"),
+        (TOKENS + NESTED, "an array of arrays stands where the vocabulary's should"),
+        (TOKENS + struct.pack("<II", 4, 7), "tokenizer.ggml.tokens is no array of strings"),
+        (TOKENS + struct.pack("<IIQI", 9, 4, 1, 7), "tokenizer.ggml.tokens is no array of strings"),
+    ],
+)
+def test_gguf_that_is_damaged_is_an_error(tmp_path, field, problem):
+    path = tmp_path / "m.gguf"
+    path.write_bytes(b"GGUF" + struct.pack("<IQQ", 3, 0, 2 if field.startswith(OTHER) else 1) + field)
+    with pytest.raises(ValueError, match=problem):
+        Vocabulary.from_tokenizer(path, 0)
 
 
 def test_gguf_that_is_cut_off_is_an_error(tmp_path):

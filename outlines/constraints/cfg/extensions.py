@@ -17,11 +17,11 @@ from typing import Any, NamedTuple
 
 from outlines.exceptions import GrammarError
 
-__all__ = ["Embedded", "take_out"]
+__all__ = ["EXTENSION", "Embedded", "take_out"]
 
 #: What may hold text that looks like an extension and is none: comments, strings, patterns.
 _SKIPPED = re.compile(r'//[^\n]*|(?<![\w"\'/])\#[^\n]*|"(?:\\.|[^"\\\n])*"|/(?:\\.|[^/\\\n])+/')
-_EXTENSION = re.compile(r"%(json|regex|lark)(?!\w)|<\|[^|<>\s]+\|>")
+EXTENSION = re.compile(r"%(json|regex|lark)(?!\w)|<\|[^|<>\s]+\|>")
 _SPACE = re.compile(r"\s*")
 _PATTERN = re.compile(r'/((?:\\.|[^/\\\n])+)/([imslux]*)|"((?:\\.|[^"\\\n])*)"')
 
@@ -56,7 +56,7 @@ def take_out(text: str) -> tuple[str, dict[str, Embedded]]:
         if skipped:
             place = skipped.end()
             continue
-        extension = _EXTENSION.match(text, place)
+        extension = EXTENSION.match(text, place)
         if extension is None:
             place += 1
             continue

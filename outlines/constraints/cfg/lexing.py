@@ -253,11 +253,16 @@ class Lexer:
         if found is None:
             allowed = frozenset(viable)
             entries: list[Entry] = []
+            matched = 0  # the bytes after which a terminal before has matched
             embedded = {string for pattern, string in self._embeds if pattern in racing and string in racing}
             for number in self._order:
                 if number not in racing or number in embedded:
                     continue
                 scan = self._scans[number]
+                if self.is_racing:
+                    if not scan.first_bytes() & ~matched:
+                        continue
+                    matched |= scan.bytes_to_match()
                 if number in self._ignored:
                     entries.append((IGNORED, scan, ()))
                     if not self.is_racing and number in allowed:
@@ -282,6 +287,22 @@ class Lexer:
         """Give the race in which one terminal may come, with the rivals that it has everywhere."""
         racing = self._all if self.kind == "basic" else (self._ignored | {number}) & self._all
         return self._begin(racing, (number,) if number >= 0 else ())
+
+    def may_ever_win(self, number: int) -> bool:
+        """Tell whether some text is a lexeme of a terminal, with no rivals but those that it has everywhere."""
+        stack: list[Race | Expression] = [self.begin_alone(number)]
+        seen = set(stack)
+        while stack:
+            race = stack.pop()
+            assert isinstance(race, Race)
+            if number in race.numbers and any(ended == number for ended, _ in race.ends()):
+                return True
+            if number in race.numbers:
+                for target in race.transitions()[1]:
+                    if isinstance(target, Race) and target not in seen:
+                        seen.add(target)
+                        stack.append(target)
+        return False
 
     def alone(self, entry: Entry) -> Race | Expression:
         """Give the race of one terminal that is begun and has no rivals."""

@@ -30,6 +30,9 @@ _FEW_PLACES = 200
 #: Pairs of what is owed and a state, when the pushdown system is solved.
 _MAX_PAIRS = 100_000
 
+#: So few bytes are tried one by one, whether or not they lead to different places.
+_FEW_BYTES = 8
+
 _Config: TypeAlias = "tuple[Owed, Parse]"
 _Pair: TypeAlias = "tuple[Owed, int]"
 
@@ -50,6 +53,7 @@ class Liveness:
         self.lexer = lexer
         self.parts = parts
         self._lives: dict[tuple, bool] = {}
+        self._endings: dict[tuple[Race, Owed, int], bool] = {}
         self._outcomes: dict[tuple, _Outcomes] = {}
         self._solution = _Solution(self)
         self._gaps: dict[Owed, bool] | None = None
@@ -58,6 +62,7 @@ class Liveness:
     def release(self) -> None:
         """Forget what was found."""
         self._lives.clear()
+        self._endings.clear()
         self._outcomes.clear()
         self._solution.release()
 
@@ -83,15 +88,15 @@ class Liveness:
         if not after_ignored.has(0):
             return False
         self._gap = after_ignored.found[0]
+        used = frozenset().union(*self.parser.network.terminals) - self.parts
         return all(
-            number < 0
-            or any(
+            any(
                 map(
                     self._leads_to_gap,
                     itertools.islice(self._outcomes_of(race, self._gap, number).rest(0), 4),
                 )
             )
-            for number in race.numbers
+            for number in used
         )
 
     def _leads_to_gap(self, owed: Owed) -> bool:
@@ -105,18 +110,52 @@ class Liveness:
         key = race, owed, parse
         found = self._lives.get(key)
         if found is None:
-            found = self.may_end_well(race, owed, parse) or self._search(race, owed, parse)
+            found = self.verdict(race, owed, parse)
+            if found is None:
+                found = self._search(race, owed, parse)
             self._lives[key] = found
         return found
 
-    def may_end_well(self, race: Race, owed: Owed, parse: Parse) -> bool:
-        """Tell whether a lexeme that may come ends soon where ignored text may follow."""
+    def verdict(self, race: Race, owed: Owed, parse: Parse) -> bool | None:
+        """Tell what the terminals that may come decide alone: whether a text is left; None where the rules decide.
+
+        It's the same for all parses with the same `outlook`.
+        """
+        viable, may_come = parse.viable, False
         for number in race.numbers:
-            if number == IGNORED or number in parse.viable:
-                outcomes = self._outcomes_of(race, owed, number)
-                if outcomes.has(0) and self.has_gap(outcomes.found[0]):
+            if number in viable:
+                may_come = True
+                if self._ends_well(race, owed, number):
                     return True
-        return False
+            elif number == IGNORED:
+                may_come = True
+                outcomes = self._outcomes_of(race, owed, number)
+                if outcomes.has(0) and self._goes_on_well(outcomes.found[0], parse):
+                    return True
+        return None if may_come else False
+
+    def _goes_on_well(self, owed: Owed, parse: Parse) -> bool:
+        """Tell whether after an ignored lexeme the text may end, or a terminal comes and ends well."""
+        if parse.accepts or self.has_gap(owed):
+            return True
+        key = owed, parse.outlook
+        found = self._lives.get(key)
+        if found is None:
+            begun = self.lexer.begin(parse)
+            found = any(
+                number >= 0 and self._ends_well(begun, owed, number) for number in parse.viable - self.parts
+            )
+            self._lives[key] = found
+        return found
+
+    def _ends_well(self, race: Race, owed: Owed, number: int) -> bool:
+        """Tell whether a terminal's lexeme ends soon where ignored text may follow."""
+        key = race, owed, number
+        found = self._endings.get(key)
+        if found is None:
+            outcomes = self._outcomes_of(race, owed, number)
+            found = self._endings[key] = outcomes.has(0) and self.has_gap(outcomes.found[0])
+        return found
 
     def is_live_between(self, owed: Owed, parse: Parse) -> bool:
         """Tell the same of the place where a lexeme begins."""
@@ -246,7 +285,7 @@ def _find_outcomes(race: Race, owed: Owed, number: int) -> Iterator[Owed]:
                 if both not in given:
                     given.add(both)
                     yield both
-        for byte in _bytes_that_differ(at, owes):
+        for byte in _bytes_that_differ(at, owes, number):
             target = at.step(byte)
             if target is EMPTY or not _has(target, number):
                 continue
@@ -261,15 +300,22 @@ def _has(race: Race | Expression, number: int) -> bool:
     return any(n == number or any(other == number for other, _ in retyped) for n, _, retyped in race.entries)
 
 
-def _bytes_that_differ(race: Race, owed: Owed) -> list[int]:
-    """Give one byte of each class that the race and what is owed tell apart."""
+def _bytes_that_differ(race: Race, owed: Owed, number: int) -> list[int]:
+    """Give bytes that go on with a terminal's lexeme: one at least of each class that is told apart."""
+    mask = 0
+    for own, scan, retyped in race.entries:
+        if own == number:
+            mask |= scan.first_bytes()
+        for other, other_scan in retyped:
+            if other == number:
+                mask |= other_scan.first_bytes()
+    if mask.bit_count() <= _FEW_BYTES:
+        return [byte for byte in range(256) if mask >> byte & 1]
     tables = [race.transitions()[0], *[part.transitions()[0] for part in owed or ()]]
-    if len(tables) == 1:
-        class_of = tables[0]
-        return [class_of.index(number) for number in range(max(class_of) + 1)]
     first: dict[tuple[int, ...], int] = {}
     for byte, key in enumerate(zip(*tables, strict=True)):
-        first.setdefault(key, byte)
+        if mask >> byte & 1:
+            first.setdefault(key, byte)
     return list(first.values())
 
 

@@ -127,6 +127,7 @@ class Machine:
         self.parser = parser
         self.lexer = lexer
         self._parts = parts
+        self.has_parts = bool(parts)
         self._places: dict[tuple, Place] = {}
         self._forks: dict[tuple[Place, ...], _Fork] = {}
         self._resumes: dict[Parse, Resume] = {}
@@ -134,7 +135,7 @@ class Machine:
         self._items: dict[tuple[Symbols, ...], _Ways] = {}
         self._liveness = Liveness(parser, lexer, frozenset(parts))
         self.is_live = self._liveness.is_live
-        self.may_end_well = self._liveness.may_end_well
+        self.verdict = self._liveness.verdict
         self.is_live_between = self._liveness.is_live_between
 
     def release(self) -> None:

@@ -43,9 +43,11 @@ class Parse:
         Terminals that may follow what was just completed, somewhere in the grammar.
     need : int
         The fewest terminals to the end.
+    outlook : tuple
+        All that can be told of it without its stack: `accepts`, `viable`, `follow`.
     """
 
-    __slots__ = ("items", "accepts", "viable", "follow", "need", "_after", "_needs", "begins")
+    __slots__ = ("items", "accepts", "viable", "follow", "need", "outlook", "_after", "_needs", "begins")
 
     def __init__(
         self, items: tuple, accepts: bool, viable: frozenset[int], follow: frozenset[int], need: int
@@ -55,6 +57,7 @@ class Parse:
         self.viable = viable
         self.follow = follow
         self.need = need
+        self.outlook = accepts, viable, follow
         self._after: dict[int, Parse] = {}
         self._needs: dict[int, int] | None = None
         self.begins: object = None  # where the lexer begins here, found when first asked for
@@ -68,6 +71,8 @@ class Parser:
         self._tails: dict[frozenset, Tail] = {}
         self._parses: dict[tuple, Parse] = {}
         self._distance = _distances(network)
+        self._seen: dict[tuple[int, ...], tuple[frozenset[int], frozenset[int]]] = {}
+        self._sets: dict[frozenset[int], frozenset[int]] = {}
         self.bottom = self._tail(frozenset([None]))
         begin = [(network.start, self.bottom)]
         self.start = self._close(begin, accepts=network.is_nullable)
@@ -138,24 +143,40 @@ class Parser:
                 )
         returns: dict[int, dict] = {}
         for state, tail in found:
-            self._call(calls[state], tail, returns)
+            if calls[state]:
+                self._call(calls[state], tail, returns)
+        rank = network.rank.__getitem__
         while returns:  # callers come before those that they call first
-            begin = min(returns, key=network.rank.__getitem__)
+            begin = min(returns, key=rank) if len(returns) > 1 else next(iter(returns))
             tail = self._tail(frozenset(returns.pop(begin)))
             found[begin, tail] = None
             self._call(calls[begin], tail, returns)
-        kept = sorted({(state, id(tail)): (state, tail) for state, tail in found if terminals[state]}.items())
-        follow = frozenset().union(*[network.follow[state] for state, _ in found])
-        key = (tuple(pair for pair, _ in kept), accepts, follow)
+        kept = [item for item in found if terminals[item[0]]]
+        kept.sort(key=_identity)
+        key = (tuple(kept), accepts, tuple(sorted({state for state, _ in found})))
         parse = self._parses.get(key)
         if parse is None:
-            pairs = tuple(item for _, item in kept)
-            viable = frozenset().union(*[terminals[state] for state, _ in pairs])
-            need = min(
-                [self._distance[state] + tail.need for state, tail in pairs] + [0 if accepts else _FAR]
-            )
-            parse = self._parses[key] = Parse(pairs, accepts, viable, follow, need)
+            viable, follow = self._seen_from(key[2])
+            parse = self._parses.get((key[0], accepts, follow))
+            if parse is None:
+                need = min(
+                    [self._distance[state] + tail.need for state, tail in kept] + [0 if accepts else _FAR]
+                )
+                parse = self._parses[key[0], accepts, follow] = Parse(key[0], accepts, viable, follow, need)
+            self._parses[key] = parse
         return parse
+
+    def _seen_from(self, states: tuple[int, ...]) -> tuple[frozenset[int], frozenset[int]]:
+        """Give the terminals that may come in some states, and those that may follow what is completed there."""
+        found = self._seen.get(states)
+        if found is None:
+            network = self.network
+            viable = frozenset().union(*[network.terminals[state] for state in states])
+            follow = frozenset().union(*[network.follow[state] for state in states])
+            # equal ones are one object, so that comparing them is fast
+            found = self._sets.setdefault(viable, viable), self._sets.setdefault(follow, follow)
+            self._seen[states] = found
+        return found
 
     @staticmethod
     def _call(calls: list[tuple[int, int]], tail: Tail, returns: dict[int, dict]) -> None:
@@ -170,6 +191,10 @@ class Parser:
         begins = sorted(self.network.names)
         names = {self.network.names[max(b for b in begins if b <= state)] for state, _ in found}
         return ", ".join(f'"{name}"' for name in sorted(names)[:5])
+
+
+def _identity(item: tuple[int, Tail]) -> tuple[int, int]:
+    return item[0], id(item[1])
 
 
 def _distances(network: Network) -> list[int]:

@@ -116,6 +116,11 @@ class Scan:
             self._first = sum(1 << byte for byte in range(256) if live[class_of[byte]])
         return self._first
 
+    def bytes_to_match(self) -> int:
+        """Give the class of bytes after which the match may end."""
+        class_of, targets = self.transitions()
+        return sum(1 << byte for byte in range(256) if targets[class_of[byte]].nullable)
+
     def _parts(self) -> list[Expression]:
         """Give all that a byte is compared with."""
         parts = [left for _, left, _ in self.threads]

@@ -12,6 +12,7 @@ from outlines.constraints.json_schema.arrays import ArrayCase
 from outlines.constraints.json_schema.layout import Depth
 from outlines.constraints.json_schema.membership import identity
 from outlines.constraints.json_schema.objects import Formula
+from outlines.constraints.json_schema.value_sets import NamedCase, StringCase
 from outlines.constraints.recorded import Recorded, Sink
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ __all__ = ["ArrayWriter", "StatefulArrayWriter"]
 #: Where an array goes on: the index, how many elements are still to come, the counts of each kind.
 After: TypeAlias = "tuple[int, int, int | None, Counts]"
 
+_ANY_STRING = StringCase()
 _COMMA = Literal(b",")
 _OPEN_ARRAY = Literal(b"[")
 _CLOSE_ARRAY = Literal(b"]")
@@ -103,6 +105,10 @@ class StatefulArrayWriter:
         self.below = writer.layout.below(depth)
         self.states = states
         self.case = states.case
+        #: Whether the elements that are strings may be any string.
+        self.has_open_strings = bool(self.case.is_unique) and not self.case.kinds and all(
+            map(self._is_open, (*self.case.prefix, self.case.rest))
+        )
         self._rests: dict[tuple, MoreElements] = {}
 
     def release(self) -> None:
@@ -114,6 +120,14 @@ class StatefulArrayWriter:
         case = self.case
         start = self.rest(0, case.low, case.high, self.states.start, (), case.is_unique is False)
         return _OPEN_ARRAY, *self.writer.layout.opened(), start
+
+    def _is_open(self, formula: Formula) -> bool:
+        strings = [
+            case
+            for case in self.writer.document.value_set(formula)
+            if isinstance(case, StringCase) or (isinstance(case, NamedCase) and isinstance(case.value, str))
+        ]
+        return all(case == _ANY_STRING for case in strings)
 
     def rest(
         self, index: int, low: int, high: int | None, counts: Counts, seen: tuple, wants_pair: bool
@@ -239,6 +253,7 @@ class WrittenElement(Sink):
         self._after = after
         self._seen = seen
         self._wants_pair = wants_pair
+        self.has_open_strings = not wants_pair and array.has_open_strings
 
     def after(self, text: bytes) -> Symbols:
         """Give the rest of the array once the element is this text; none where it can't be one of the array."""

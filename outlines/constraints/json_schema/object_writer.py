@@ -14,6 +14,7 @@ from outlines.constraints.items import Alternatives, Item, Literal, Symbols, Uni
 from outlines.constraints.json_schema.layout import Depth
 from outlines.constraints.json_schema.object_states import FreeClass, Key, ObjectStates, State, bits
 from outlines.constraints.json_schema.objects import Formula, ObjectCase
+from outlines.constraints.json_schema.text import STRING_REST
 from outlines.constraints.names import FreeNames, KeyPlace, Keys, NameTable, SeenNames
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ class ObjectWriter:
         self._valueless = [name for name, formula in case.names if not document.is_inhabited(formula)]
         self._table: NameTable | None = None
         self._afters: dict[tuple[int, SeenNames], AfterMember] = {}
-        self._no_names = SeenNames()
+        self.no_names = SeenNames()
 
     @property
     def table(self) -> NameTable:
@@ -70,18 +71,18 @@ class ObjectWriter:
         """Give what follows the name of a declared member; free ones come later."""
         writer = self.writer
         value = writer.value(self.names[place][1], self.below)
-        return (*writer.colon, value, *writer.layout.after_member, self.after(place + 1, self._no_names))
+        return (*writer.colon, value, *writer.layout.after_member, self.after(place + 1, self.no_names))
 
     def release(self) -> None:
         """Forget the items, as `Item.release`."""
         self._afters.clear()
-        self._no_names.release()
+        self.no_names.release()
         if self._table is not None:
             self._table.release()
 
     def symbols(self) -> Symbols:
         """Give an object of the case."""
-        keys, may_end = self.keys(0, self._no_names), self.may_end(0)
+        keys, may_end = self.keys(0, self.no_names), self.may_end(0)
         alternatives: list[Symbols] = []
         if keys is not None:
             alternatives.append((*self.writer.layout.first(self.depth), *keys))
@@ -151,6 +152,10 @@ class AfterMember(Item):
         """Let the object's writer forget this."""
         self.object.release()
 
+    def without_names(self) -> AfterMember:
+        """Give this as if no free name had been written before."""
+        return self.object.after(self.place, self.object.no_names)
+
     def expand(self) -> Alternatives:
         """Give another member, where one may follow, and the end, where none has to."""
         owner = self.object
@@ -179,7 +184,9 @@ class StatefulObjectWriter:
         #: All names, so that no free name means one of them.
         self.all_names = self.table(states.names, _no_member)
         self._rests: dict[tuple, Members] = {}
-        self._no_names = SeenNames()
+        self.no_names = SeenNames()
+        #: Whether every beginning of a free name can go on in any way.
+        self.has_open_names = all(found.language is STRING_REST for found in states.classes)
 
     def table(self, names: list[str], find_member: Callable[[int], Symbols]) -> NameTable:
         """Give the tree of some names."""
@@ -191,13 +198,13 @@ class StatefulObjectWriter:
     def release(self) -> None:
         """Forget the items, as `Item.release`."""
         self._rests.clear()
-        self._no_names.release()
+        self.no_names.release()
         self.all_names.release()
 
     def symbols(self) -> Symbols:
         """Give an object of the case."""
         states = self.states
-        start = self.rest(states.all_unseen, states.start, states.no_use, self._no_names, True)
+        start = self.rest(states.all_unseen, states.start, states.no_use, self.no_names, True)
         return _OPEN_OBJECT, *self.writer.layout.opened(), start
 
     def rest(self, unseen: int, state: State, used: tuple, seen: SeenNames, is_first: bool = False) -> Members:
@@ -254,6 +261,13 @@ class Members(Item):
     def release(self) -> None:
         """Let the object's writer forget this."""
         self.object.release()
+
+    def without_names(self) -> Members:
+        """Give this as if no free name had been written before."""
+        owner = self.object
+        if not owner.has_open_names:
+            return self
+        return owner.rest(self.unseen, self.state, self.used, owner.no_names, self.is_first)
 
     def expand(self) -> Alternatives:
         """Give each next member, declared or free, and the end, where no more is needed."""
@@ -312,8 +326,9 @@ class _ClassFree(FreeNames):
         self._owner = owner
         self._unseen = unseen
         self._seen = seen
-        self.language = owner.writer.spelling.written(found.language)
-        self.is_open = self.language is owner.writer.spelling.string_rest
+        spelling = owner.writer.spelling
+        self.language = spelling.written(found.language)
+        self.is_open = found.language is STRING_REST
         place: KeyPlace | None = None
         if seen.children():
             place = owner.all_names.place(seen, owner.writer.spelling.string_rest, b"", True)

@@ -21,8 +21,8 @@ def test_constraints_are_freed_with_their_last_reference():
             for byte in b"((":
                 matcher.mask()
                 assert matcher.advance(byte)
-            machine = weakref.ref(next(iter(constraint._tables._automaton.symbols[1:])).machine)
-            tables = weakref.ref(constraint._tables)
+            machine = weakref.ref(next(iter(constraint.tables._automaton.symbols[1:])).machine)
+            tables = weakref.ref(constraint.tables)
             del constraint, matcher
             assert tables() is None
             assert machine() is None

@@ -192,7 +192,6 @@ ERRORS = [
     ("start: %regex /(/", "%regex: position 0", 1, 8),
     ("start: %lark {\nstart: b\n}", "%lark: .*'b' used but not defined", 2, 8),
     ('start: %lark { "a"', "never closed", 1, 8),
-    ("start: <|tool|>", "special tokens", 1, 8),
     ("start: x\nx{t}: t", '"x" is used', 1, 8),
     ('// lexer: best\nstart: "a"', "the lexer is 'best'", 1, None),
 ]
