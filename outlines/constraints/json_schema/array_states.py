@@ -170,8 +170,8 @@ class ArrayStates:
             length = min(low, max(len(self.case.prefix) - index, 0) + self._num_values + 1)
             return can_differ([values.of(self.case.element(index + i)) for i in range(length)], seen)
         longest = low + max(self.last - index, 0) + num_wanted
-        stack: list[tuple[int, Counts, tuple[Formula, ...]]] = [(0, counts, ())]
-        found = set(stack)
+        found: set[tuple[int, Counts, tuple[Formula, ...]]] = {(0, counts, ())}
+        stack: list[tuple[int, Counts, tuple[Formula, ...]]] = list(found)
         while stack:
             number, counts, chosen = stack.pop()
             if number >= low and self.accepts(counts):

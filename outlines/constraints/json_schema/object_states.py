@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from operator import attrgetter, methodcaller
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from outlines.constraints import characters
 from outlines.constraints.expression import (
@@ -341,7 +341,7 @@ class ObjectStates:
         answer = known.get(start)
         if answer is not None:
             return answer
-        stack: list[tuple[tuple, Iterator[tuple]]] = [(start, self._following(*start, ask))]
+        stack: list[tuple[Any, Iterator[Any]]] = [(start, self._following(*start, ask))]
         num_known = len(known)
         while stack:
             key, following = stack[-1]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import pytest
 
 from outlines.constraints.json_schema import combinators, reader
@@ -204,7 +206,9 @@ def test_siblings_of_a_reference_count_since_2019(dialect, expected):
     schema = {"$ref": "#/definitions/n", "minimum": 3, "definitions": {"n": {"type": "integer"}}}
     if dialect is not None:
         schema["$schema"] = dialect
-    assert accepted({"properties": {}, **schema}, ["1", "5", "null"]) == expected
+    told = pytest.warns(UserWarning, match="minimum is ignored") if "1" in expected else contextlib.nullcontext()
+    with told:
+        assert accepted(schema, ["1", "5", "null"]) == expected
 
 
 def test_recursive_schema_is_read_once():
