@@ -318,11 +318,11 @@ class Value(SchemaRule):
 
     def _object(self, way: list[dict]) -> Iterator[tuple]:
         required = [name for schema in way for name in schema.get("required", [])]
-        names = tuple(
-            dict.fromkeys([*(name for schema in way for name in schema.get("properties", {})), *required])
-        )
-        members = tuple((name, name in required, _member(way, name)) for name in names)
-        yield (b"{", self.machine.space, Members(self.machine, members, _member(way, None), 0, True))
+        declared = dict.fromkeys(name for schema in way for name in schema.get("properties", {}))
+        members = tuple((name, name in required, _member(way, name)) for name in declared)
+        others = tuple((name, _member(way, name)) for name in dict.fromkeys(required) if name not in declared)
+        names = (*declared, *(name for name, _ in others))
+        yield (b"{", self.machine.space, Members(self.machine, members, others, names, _member(way, None), 0, True))
 
 
 class Elements(SchemaRule):
@@ -341,25 +341,33 @@ class Elements(SchemaRule):
 
 
 class Members(SchemaRule):
-    """The rest of an object from declared member `i` on: these come in order, then additional ones."""
+    """The rest of an object from declared member `i` on: these come in order, then all others in any.
+
+    `others` are those that must come yet, without being declared; of `names` none is an additional one.
+    """
 
     def alternatives(self) -> Iterator[tuple]:
-        members, additional, i, is_first = self.values
+        members, others, names, additional, i, is_first = self.values
         space = self.machine.space
         comma = () if is_first else (space, b",", space)
         for j in range(i, len(members)):
             name, is_required, schemas = members[j]
-            yield (*comma, *self.machine.key(name), Value(self.machine, schemas), self._from(j + 1))
+            yield (*comma, *self.machine.key(name), Value(self.machine, schemas), self._from(j + 1, others))
             if is_required:
                 return
-        key = _key_text(tuple(name for name, _, _ in members))
+        for other in others:
+            name, schemas = other
+            left = tuple(each for each in others if each is not other)
+            yield (*comma, *self.machine.key(name), Value(self.machine, schemas), self._from(len(members), left))
         value = Value(self.machine, additional)
-        yield (*comma, b'"', key, b'"', space, b":", space, value, self._from(len(members)))
-        yield (b"}",) if is_first else (space, b"}")
+        rest = self._from(len(members), others)
+        yield (*comma, b'"', _key_text(names), b'"', space, b":", space, value, rest)
+        if not others:
+            yield (b"}",) if is_first else (space, b"}")
 
-    def _from(self, i: int) -> Members:
-        members, additional, _, _ = self.values
-        return Members(self.machine, members, additional, i, False)
+    def _from(self, i: int, others: tuple) -> Members:
+        members, _, names, additional, _, _ = self.values
+        return Members(self.machine, members, others, names, additional, i, False)
 
 
 def _has_type(name: str, schema: dict) -> bool:
