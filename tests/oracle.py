@@ -318,11 +318,12 @@ class Value(SchemaRule):
 
     def _object(self, way: list[dict]) -> Iterator[tuple]:
         required = [name for schema in way for name in schema.get("required", [])]
-        names = tuple(
-            dict.fromkeys([*(name for schema in way for name in schema.get("properties", {})), *required])
-        )
+        names = tuple(dict.fromkeys(name for schema in way for name in schema.get("properties", {})))
         members = tuple((name, name in required, _member(way, name)) for name in names)
-        yield (b"{", self.machine.space, Members(self.machine, members, _member(way, None), 0, True))
+        others = tuple(sorted({*required} - {*names}))
+        excluded = (*names, *others)
+        start = Members(self.machine, members, others, excluded, _member(way, None), 0, True)
+        yield (b"{", self.machine.space, start)
 
 
 class Elements(SchemaRule):
@@ -341,25 +342,32 @@ class Elements(SchemaRule):
 
 
 class Members(SchemaRule):
-    """The rest of an object from declared member `i` on: these come in order, then additional ones."""
+    """The rest of an object from declared member `i` on: these come in order, then additional ones.
+
+    `others` are those that are required and not declared, and didn't come yet; `excluded` all names that aren't free.
+    """
 
     def alternatives(self) -> Iterator[tuple]:
-        members, additional, i, is_first = self.values
+        members, others, _, additional, i, is_first = self.values
         space = self.machine.space
         comma = () if is_first else (space, b",", space)
         for j in range(i, len(members)):
             name, is_required, schemas = members[j]
-            yield (*comma, *self.machine.key(name), Value(self.machine, schemas), self._from(j + 1))
+            yield (*comma, *self.machine.key(name), Value(self.machine, schemas), self._from(j + 1, others))
             if is_required:
                 return
-        key = _key_text(tuple(name for name, _, _ in members))
         value = Value(self.machine, additional)
-        yield (*comma, b'"', key, b'"', space, b":", space, value, self._from(len(members)))
-        yield (b"}",) if is_first else (space, b"}")
+        for name in others:
+            left = tuple(other for other in others if other != name)
+            yield (*comma, *self.machine.key(name), value, self._from(len(members), left))
+        key = _key_text(self.values[2])
+        yield (*comma, b'"', key, b'"', space, b":", space, value, self._from(len(members), others))
+        if not others:
+            yield (b"}",) if is_first else (space, b"}")
 
-    def _from(self, i: int) -> Members:
-        members, additional, _, _ = self.values
-        return Members(self.machine, members, additional, i, False)
+    def _from(self, i: int, others: tuple) -> Members:
+        members, _, excluded, additional, _, _ = self.values
+        return Members(self.machine, members, others, excluded, additional, i, False)
 
 
 def _has_type(name: str, schema: dict) -> bool:
