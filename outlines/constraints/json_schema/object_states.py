@@ -431,7 +431,7 @@ class ObjectStates:
         return self._is_live(self.all_unseen, self.start, self.no_use, self._spare(ask), ask, {})
 
 
-_END = ("end",)
+_END: tuple = ("end",)
 
 
 def _says_something(formula: Formula) -> bool:
