@@ -346,7 +346,7 @@ class ObjectStates:
         while stack:
             key, following = stack[-1]
             for child in following:
-                if child is _END:
+                if child == _END:
                     known[key] = True
                     break
                 answer = known.get(child)
