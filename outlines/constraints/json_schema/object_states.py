@@ -346,7 +346,7 @@ class ObjectStates:
         while stack:
             key, following = stack[-1]
             for child in following:
-                if child is _END:
+                if child == _END:
                     known[key] = True
                     break
                 answer = known.get(child)
@@ -431,7 +431,7 @@ class ObjectStates:
         return self._is_live(self.all_unseen, self.start, self.no_use, self._spare(ask), ask, {})
 
 
-_END = ("end",)
+_END: tuple = ("end",)
 
 
 def _says_something(formula: Formula) -> bool:
