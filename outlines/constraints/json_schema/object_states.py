@@ -341,7 +341,7 @@ class ObjectStates:
         answer = known.get(start)
         if answer is not None:
             return answer
-        stack: list[tuple[Any, Iterator[Any]]] = [(start, self._following(*start, ask))]
+        stack: list[tuple[Any, Iterator[Any]]] = [(start, self._following(*start, ask=ask))]
         num_known = len(known)
         while stack:
             key, following = stack[-1]
@@ -355,7 +355,7 @@ class ObjectStates:
                     break
                 if answer is None:
                     known[child] = False  # until something is found; children are later names, so there's no loop
-                    stack.append((child, self._following(*child, ask)))  # type: ignore[call-arg]
+                    stack.append((child, self._following(*child, ask=ask)))
                     if len(known) - num_known > MAX_OBJECT_STATES:
                         raise _too_many_states()
                     break
