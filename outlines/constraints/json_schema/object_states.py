@@ -355,7 +355,7 @@ class ObjectStates:
                     break
                 if answer is None:
                     known[child] = False  # until something is found; children are later names, so there's no loop
-                    stack.append((child, self._following(*child, ask=ask)))
+                    stack.append((child, self._following(*child, ask=ask)))  # type: ignore[misc]
                     if len(known) - num_known > MAX_OBJECT_STATES:
                         raise _too_many_states()
                     break
