@@ -28,10 +28,10 @@ class HostConstraintLogitsProcessor(OutlinesLogitsProcessor):
         What each row must follow.
     """
 
-    library: str
+    tensor_library: str
 
     def __init__(self, constraint: Any):
-        super().__init__(self.library)
+        super().__init__(self.tensor_library)
         self.constraint = constraint
         self.reset()
 
@@ -92,7 +92,7 @@ class HostConstraintLogitsProcessor(OutlinesLogitsProcessor):
 class NumPyConstraintLogitsProcessor(HostConstraintLogitsProcessor):
     """The processor for NumPy's arrays, as llama-cpp-python has them; it masks them in place."""
 
-    library = "numpy"
+    tensor_library = "numpy"
 
     @override
     def _mask(self, logits: np.ndarray, rows: Sequence[Words]) -> np.ndarray:
@@ -108,7 +108,7 @@ class NumPyConstraintLogitsProcessor(HostConstraintLogitsProcessor):
 class MLXConstraintLogitsProcessor(HostConstraintLogitsProcessor):
     """The processor for MLX's arrays; the packed rows are unpacked where the logits are."""
 
-    library = "mlx"
+    tensor_library = "mlx"
 
     @override
     def _mask(self, logits: Any, rows: Sequence[Words]) -> Any:
