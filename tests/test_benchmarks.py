@@ -1,4 +1,4 @@
-"""The MaskBench runner runs, judges rightly, survives what engines do, and resumes; nothing here is about time."""
+"""The MaskBench runner runs, judges rightly, survives what engines do, and resumes; reports say what was measured."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 
 pytest.importorskip("tiktoken", reason="the benchmarks' tokenizer is missing. Run: pip install tiktoken")
 
-from benchmarks import maskbench, vocabularies
+from benchmarks import grammar_report, maskbench, vocabularies
 from benchmarks.report import compare, reason_class, summarise
 
 SCHEMAS = [
@@ -276,3 +276,32 @@ def test_llama3_texts_round_trip_through_its_tokens():
     assert b"".join(encoding.tokens[token] for token in ids) == text.encode()
     assert (len(encoding.tokens), encoding.eos_token) == (128_256, 128_009)
     assert encoding.tokenizer.decode([encoding.eos_token]) == "<|eot_id|>"
+
+
+def test_report_of_grammars_has_each_stage_and_what_they_cost_together(tmp_path):
+    def timed(stage, engine, seconds):
+        return {
+            "group": f"json: {stage}",
+            "params": {"case": "json", "engine_name": engine},
+            "extra_info": {"tokens": 10},
+            "stats": {"median": seconds},
+        }
+
+    run = {
+        "datetime": "2030-01-02T03:04:05",
+        "commit_info": {"id": "0123456789abcdef", "dirty": False},
+        "benchmarks": [
+            timed(stage, engine, seconds)
+            for engine, times in {"ours": (0.002, 0.01, 1e-5), "llguidance": (0.001, 0.005, 0.004)}.items()
+            for stage, seconds in zip(grammar_report.STAGES, times, strict=True)
+        ],
+    }
+    source, out = tmp_path / "run.json", tmp_path / "report.md"
+    source.write_text(json.dumps(run))
+    assert grammar_report.main([str(source), "--out", str(out)]) == out
+    text = out.read_text()
+    assert "2030-01-02" in text
+    assert "| json | first mask | 10 | 2.0 ms | 1.0 ms | not run | 2 |" in text
+    assert "| json | cold | 10 | 1.0 ms | 500.00 us | not run | 2 |" in text
+    assert "| json | warm | 10 | 1.00 us | 400.00 us | not run | 0.0025 |" in text
+    assert "| json | 12.0 ms | 6.0 ms | 2 |" in text

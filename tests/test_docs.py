@@ -81,6 +81,18 @@ def test_numbers_of_the_readme_are_those_of_the_report_that_it_links():
         assert f"| {shown} | {' | '.join(row)} |" in readme
 
 
+def test_numbers_of_the_grammars_page_are_those_of_the_report_that_it_links():
+    page = (ROOT / "docs" / "grammars.md").read_text()
+    (report,) = re.findall(r"\]\(\.\./(benchmarks/results/[^)]*\.md)\)", page)
+    stages, together = (ROOT / report).read_text().split("First mask and first pass together:")
+    rows = [line for line in together.splitlines() if line.endswith("|")][2:]
+    ratios = [float(row.split("|")[-2]) for row in rows]
+    low, high = re.search(r"take (\d+) to (\d+) times", page).groups()
+    assert (round(min(ratios)), round(max(ratios))) == (int(low), int(high))
+    warm = [float(line.split("|")[-2]) for line in stages.splitlines() if "| warm |" in line]
+    assert f"from {round(1 / max(warm))} times faster" in page.replace("\n", " ")
+
+
 def test_the_site_is_built_without_a_warning(tmp_path):
     pytest.importorskip("mkdocs", reason="pip install -e '.[docs]'")
     command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir", str(tmp_path / "site")]
