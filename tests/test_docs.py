@@ -65,6 +65,9 @@ def test_limits_that_are_documented_exist():
         assert f'"{name}"' in source, name
 
 
+OUTCOMES = ["schemas", "refused", "time-outs", "crashes", "invalid accepted: instances"]
+
+
 def test_numbers_of_the_readme_are_those_of_the_report_that_it_links():
     readme = (ROOT / "README.md").read_text()
     (report,) = re.findall(r"\]\((benchmarks/results/[^)]*maskbench[^)]*\.md)\)", readme)
@@ -79,6 +82,14 @@ def test_numbers_of_the_readme_are_those_of_the_report_that_it_links():
         average, p50, _, _, p99, _ = ratios.replace("*", "").split("|")[1:-1]
         row = [part.strip() for part in (average, p50, p99)]
         assert f"| {shown} | {' | '.join(row)} |" in readme
+    counts = {name: re.search(rf"^\| {name} \| (\S+) \| (\S+) \|$", text, re.M).groups() for name in OUTCOMES}
+    prose = readme.replace("\n", " ")
+    assert f"is of {counts['schemas'][0]} schemas: {counts['refused'][0]} are refused" in prose
+    assert f"(llguidance refuses {counts['refused'][1]}), {counts['time-outs'][0]} take more than 10 s" in prose
+    assert counts["invalid accepted: instances"][0] == "0"
+    assert counts["crashes"][0] == "0"
+    both = re.search(r"^(\d+) schemas that both compile", text, re.M)[1]
+    assert f"Over the {int(both):,} that both engines compile" in prose
 
 
 def test_numbers_of_the_grammars_page_are_those_of_the_report_that_it_links():
