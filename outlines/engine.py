@@ -38,6 +38,7 @@ from outlines.constraints.json_schema import schema_symbols
 from outlines.constraints.terms import special_tokens, term_symbols
 from outlines.exceptions import GrammarError, LimitError, shorten
 from outlines.rows import Words, unpack
+from outlines.sharing import LOCK
 from outlines.tables import DEAD, FINISHED, UNCONSTRAINED, Tables
 from outlines.types.dsl import python_types_to_terms
 from outlines.vocabulary import Vocabulary
@@ -86,9 +87,10 @@ class Constraint:
 
     def __init__(self, output_type: Any, vocabulary: Vocabulary):
         self.vocabulary = vocabulary
-        symbols, names = _symbols(output_type)
-        _check_special_tokens(names, vocabulary)
-        self.tables = Tables(symbols, vocabulary, owns_symbols=True)
+        with LOCK:
+            symbols, names = _symbols(output_type)
+            _check_special_tokens(names, vocabulary)
+            self.tables = Tables(symbols, vocabulary, owns_symbols=True)
         self.start_state = self.tables.start_state
         self.next_state = self.tables.next_state
         self.row = self.tables.row

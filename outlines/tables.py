@@ -24,6 +24,7 @@ from outlines.exceptions import LimitError
 from outlines.races import Races
 from outlines.reach import HeadTables, Judged, Reach
 from outlines.rows import Base, Words, bases_and_list, pack, unpack
+from outlines.sharing import LOCK
 from outlines.spelling import find_completions
 from outlines.trie import ROOT
 from outlines.vocabulary import WORD_BITS, Vocabulary
@@ -58,7 +59,7 @@ class Tables:
     start
         The symbols that a whole text must match.
     vocabulary
-        The tokens; its lock guards what isn't found in a table yet.
+        The tokens.
     owns_symbols
         Whether nobody else uses the symbols, so that they may be let go with this.
     """
@@ -66,8 +67,7 @@ class Tables:
     def __init__(self, start: Symbols, vocabulary: Vocabulary, *, owns_symbols: bool = False):
         self._owns_symbols = False  # until all is well
         self.vocabulary = vocabulary
-        self._lock = vocabulary.lock
-        with self._lock:
+        with LOCK:
             heads = vocabulary.head_tables
             if heads is None or heads.num_bytes > HEAD_BUDGET_BYTES:  # constraints that use the old ones keep them
                 vocabulary.head_tables = HeadTables(vocabulary)
@@ -123,7 +123,7 @@ class Tables:
         stays = self._stays.get(state)
         if stays is not None and 0 <= token < self._num_tokens and stays[token]:
             return state
-        with self._lock:
+        with LOCK:
             return self._find_next(state, token)
 
     def _find_next(self, state: int, token: int) -> int:
@@ -186,7 +186,7 @@ class Tables:
         """Give a state's row: int32 [W], not to be written; bits from num_tokens on are 0."""
         found = self._rows.get(state)
         if found is None:
-            with self._lock:
+            with LOCK:
                 found = self._make_row(state)
                 found.flags.writeable = False
                 if len(self._distinct_rows) > self._row_limit:
@@ -197,7 +197,7 @@ class Tables:
 
     def row_parts(self, state: int) -> tuple[tuple[Base, ...], tuple[int, ...]]:
         """Give what the row of a state made here is joined from: base rows and further tokens; as `row` in all else."""
-        with self._lock:
+        with LOCK:
             bases, tokens, is_accepting = self._find_row(state)
             return bases, tuple(dict.fromkeys((*tokens, *self._eos))) if is_accepting else tokens
 
@@ -208,7 +208,7 @@ class Tables:
 
     def lone_head(self, state: int) -> tuple[HeadSymbol, bool] | None:
         """Give the head of a state that has one thread, and whether it accepts as well; None if it has more or none."""
-        with self._lock:
+        with LOCK:
             threads = self._threads_of(state)
             reading = [thread for thread in threads if thread != END]
             if len(reading) != 1:

@@ -120,7 +120,12 @@ def test_threads_that_share_a_constraint_see_what_one_alone_does(vocabulary, bud
         sys.setswitchinterval(interval)
 
 
-def test_threads_may_build_the_same_constraint_at_once(vocabulary):
+@pytest.mark.parametrize("is_shared", [True, False])
+def test_threads_may_build_the_same_constraint_at_once(vocabulary, is_shared):
+    vocabularies = [
+        vocabulary if is_shared else Vocabulary(vocabulary.tokens, vocabulary.eos_token_ids, cache=False)
+        for _ in range(4)
+    ]
     interval = sys.getswitchinterval()
     sys.setswitchinterval(1e-6)
     try:
@@ -134,7 +139,7 @@ def test_threads_may_build_the_same_constraint_at_once(vocabulary):
                 "minLength": 3,
                 "maxLength": 7,
             }
-            constraint = Constraint(source, vocabulary)
+            constraint = Constraint(source, vocabularies[i])
             found[i] = constraint, trace(constraint, [b'"q1abx"', b'"zzx"'], random.Random(0))
 
         threads = [threading.Thread(target=run, args=(i,)) for i in range(4)]

@@ -17,6 +17,7 @@ from outlines.constraints.expression import EMPTY, Expression
 from outlines.constraints.strings import Text, TextState
 from outlines.kernels import dispatch, layout
 from outlines.reach import HeadTables
+from outlines.sharing import LOCK
 from outlines.trie import ROOT
 from outlines.vocabulary import Vocabulary
 
@@ -106,6 +107,11 @@ class DeviceVocabulary:
 
 def head_automaton(head: Expression, most_states: int = MOST_HEAD_STATES) -> NDArray | None:
     """Give a head's automaton as `fill` takes it: int16 [S, 256], the head is state 1; None if it has more states."""
+    with LOCK:
+        return _automaton(head, most_states)
+
+
+def _automaton(head: Expression, most_states: int) -> NDArray | None:
     numbers: dict[Expression, int] = {head: 1}
     order = [head]
     rows = [np.zeros(256, np.int16)]

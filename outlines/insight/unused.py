@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from outlines.sharing import LOCK
+
 if TYPE_CHECKING:
     from outlines.constraints.cfg import Unusable
 
@@ -36,4 +38,5 @@ def unusable(
     """
     from outlines.constraints.cfg import unusable as find_unusable  # late: it imports NumPy
 
-    return find_unusable(grammar, start=start, lexer=lexer, import_paths=import_paths)
+    with LOCK:
+        return find_unusable(grammar, start=start, lexer=lexer, import_paths=import_paths)

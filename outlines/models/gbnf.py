@@ -17,6 +17,7 @@ from typing import Any
 from outlines.constraints.expression import EMPTY, Expression, is_empty, literal
 from outlines.constraints.regex import read
 from outlines.exceptions import ConstraintError, LimitError, shorten
+from outlines.sharing import LOCK
 from outlines.types.dsl import CFG, Term, python_types_to_terms, to_regex
 
 __all__ = ["MAX_RULES", "Ebnf", "in_ebnf", "in_gbnf"]
@@ -45,7 +46,8 @@ def in_ebnf(output_type: Any) -> Any:
     syntax = getattr(term, "syntax", None)
     if syntax == "gbnf" or (syntax is None and _RULE_OF_EBNF.search(term.definition)):
         return output_type
-    return Ebnf(_Writer().grammar(term.definition, getattr(term, "start", None) or "start"))
+    with LOCK:
+        return Ebnf(_Writer().grammar(term.definition, getattr(term, "start", None) or "start"))
 
 
 def in_gbnf(term: Term) -> CFG:
@@ -60,9 +62,10 @@ def in_gbnf(term: Term) -> CFG:
     """
     if isinstance(term, CFG):
         return in_ebnf(term)
-    writer = _Writer()
-    root = writer.terminal("t", read(to_regex(term)))
-    return Ebnf(writer.text(root))
+    with LOCK:
+        writer = _Writer()
+        root = writer.terminal("t", read(to_regex(term)))
+        return Ebnf(writer.text(root))
 
 
 class _Writer:

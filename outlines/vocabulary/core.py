@@ -8,7 +8,6 @@ Tokenizers are read by reading.py.
 from __future__ import annotations
 
 import operator
-import threading
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -89,7 +88,6 @@ class Vocabulary:
             self._names.setdefault(token, []).append(name)
         self.trie = disk.load_or_build(self.tokens) if cache else Trie.build(self.tokens)
         self.lacking = frozenset(range(256)) - self.trie.single_bytes() - _NEVER_IN_TEXT
-        self.lock = threading.RLock()
         self.head_tables: Any = None  # what tables.py knows of heads, for every constraint on this vocabulary
         self.spelling: Any = None  # what tables.py knows of texts that tokens can't spell
 
