@@ -20,7 +20,7 @@ ROOT = Path(__file__).parent.parent
 
 # The journey of a constraint: a stage imports only from lines above its own.
 STAGES = """
-exceptions  _version
+exceptions  _version  sharing
 kernels  inputs  caching  grammars
 types
 templates  results
