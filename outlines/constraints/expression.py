@@ -10,12 +10,12 @@ Nodes live as long as somebody holds them: interning is by weak reference.
 
 from __future__ import annotations
 
-import threading
 import weakref
 from collections.abc import Iterable, Sequence
 from operator import attrgetter
 
 from outlines.exceptions import LimitError
+from outlines.sharing import LOCK
 
 __all__ = [
     "ALL_BYTES",
@@ -121,7 +121,6 @@ _ONE = ord("1")
 _FLAG_OF_DIGIT = bytes(byte == _ONE for byte in range(256))
 
 _interned: weakref.WeakValueDictionary[tuple, Expression] = weakref.WeakValueDictionary()
-_lock = threading.Lock()
 _num_created = 0
 
 
@@ -134,7 +133,7 @@ def _node(kind: int, parts: tuple, nullable: bool, positive: bool, key: tuple[ob
     if found is not None:
         return found
     global _num_created
-    with _lock:
+    with LOCK:
         found = _interned.get(key)
         if found is not None:
             return found

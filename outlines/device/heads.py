@@ -108,24 +108,20 @@ class DeviceVocabulary:
 def head_automaton(head: Expression, most_states: int = MOST_HEAD_STATES) -> NDArray | None:
     """Give a head's automaton as `fill` takes it: int16 [S, 256], the head is state 1; None if it has more states."""
     with LOCK:
-        return _automaton(head, most_states)
-
-
-def _automaton(head: Expression, most_states: int) -> NDArray | None:
-    numbers: dict[Expression, int] = {head: 1}
-    order = [head]
-    rows = [np.zeros(256, np.int16)]
-    for expression in order:
-        class_of, targets = expression.transitions()
-        for target in targets:
-            if target is not EMPTY and target not in numbers:
-                if len(order) >= most_states:
-                    return None
-                numbers[target] = len(order) + 1
-                order.append(target)
-        signed = [
-            0 if target is EMPTY else -numbers[target] if target.nullable else numbers[target]
-            for target in targets
-        ]
-        rows.append(np.asarray(signed, np.int16)[np.frombuffer(class_of, np.uint8)])
+        numbers: dict[Expression, int] = {head: 1}
+        order = [head]
+        rows = [np.zeros(256, np.int16)]
+        for expression in order:
+            class_of, targets = expression.transitions()
+            for target in targets:
+                if target is not EMPTY and target not in numbers:
+                    if len(order) >= most_states:
+                        return None
+                    numbers[target] = len(order) + 1
+                    order.append(target)
+            signed = [
+                0 if target is EMPTY else -numbers[target] if target.nullable else numbers[target]
+                for target in targets
+            ]
+            rows.append(np.asarray(signed, np.int16)[np.frombuffer(class_of, np.uint8)])
     return np.stack(rows)
